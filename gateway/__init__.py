@@ -1,0 +1,1 @@
+"""The gateway: composes the services for desktop clients and owns nothing."""

@@ -1,0 +1,1 @@
+"""The three services, each a bounded context, and what every process shares."""

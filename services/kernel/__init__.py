@@ -1,0 +1,1 @@
+"""Words that two domains share: faults, ids, paging, strict JSON. Standard library only."""

@@ -1,0 +1,48 @@
+"""The call that is being answered: who asks, under which id, until when.
+
+Set once where a call is admitted (`runtime.admission`), read where it matters: log lines, locks
+that wait until the deadline, calls to the next process.
+"""
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+DEFAULT_TIMEOUT = 30.0  # seconds, where the caller states no deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who calls: a name for the log, and the workspaces that the token holds (None: all of them)."""
+
+    name: str
+    workspaces: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One admitted call."""
+
+    method: str  # "/shotline.studio.v1.StudioService/UpdateShot", or "/ipc/sequence:get-all"
+    request_id: str  # `x-request-id` of the caller, else ours; names the call in every log line
+    principal: Principal
+    authorization: str  # the header as it came, for the next process; empty where there was none
+    deadline: float  # time.monotonic() seconds
+
+    def remaining(self) -> float:
+        """Seconds until the deadline, never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+
+_current: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def current() -> Call | None:
+    """The call that this task answers; None outside of one."""
+    return _current.get()
+
+
+def deadline() -> float:
+    """The monotonic time by which the current work must be done."""
+    call = _current.get()
+    return call.deadline if call else time.monotonic() + DEFAULT_TIMEOUT

@@ -1,0 +1,1 @@
+"""The sequence-file context: project folders on disk, their sequences and shots."""

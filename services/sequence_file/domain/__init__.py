@@ -1,0 +1,1 @@
+"""What a sequence, a shot and an edit are. Standard library and kernel only."""

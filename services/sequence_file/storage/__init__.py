@@ -1,0 +1,1 @@
+"""Where sequences are kept: the files of a project folder, or memory."""
