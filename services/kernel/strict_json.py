@@ -26,11 +26,6 @@ class Number(str):
 
     __slots__ = ()
 
-    @property
-    def value(self) -> int | float:
-        """The number that the text means."""
-        return int(self) if self.lstrip("-").isdigit() else float(self)
-
 
 class _Members(list[tuple[str, object]]):
     """An object as its members in order: duplicates are still visible."""

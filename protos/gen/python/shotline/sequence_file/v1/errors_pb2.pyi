@@ -4,16 +4,15 @@ isort:skip_file
 What an error of the sequence files can mean."""
 
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -56,7 +55,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_IMMUTABLE_FIELD: _ErrorReason.ValueType  # 13
     """INVALID_ARGUMENT: a change of `id` or `sequencePlanId`."""
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 14
-    """ABORTED: the etag is stale. ErrorInfo metadata `current_etag`; detail CurrentValue."""
+    """ABORTED: the etag is stale. Metadata `current_etag`, and `current_json` where the shot is at
+    most 4,096 bytes, which is what trailing metadata can carry; else get it with GetShot.
+    """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 15
     """INVALID_ARGUMENT: the request id was used for another change."""
     ERROR_REASON_INVALID_FIELD: _ErrorReason.ValueType  # 16
@@ -120,7 +121,9 @@ ERROR_REASON_INVALID_JSON: ErrorReason.ValueType  # 12
 ERROR_REASON_IMMUTABLE_FIELD: ErrorReason.ValueType  # 13
 """INVALID_ARGUMENT: a change of `id` or `sequencePlanId`."""
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 14
-"""ABORTED: the etag is stale. ErrorInfo metadata `current_etag`; detail CurrentValue."""
+"""ABORTED: the etag is stale. Metadata `current_etag`, and `current_json` where the shot is at
+most 4,096 bytes, which is what trailing metadata can carry; else get it with GetShot.
+"""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT: the request id was used for another change."""
 ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 16
@@ -146,31 +149,3 @@ ERROR_REASON_DOCUMENT_TOO_LARGE: ErrorReason.ValueType  # 24
 than the message limit of 32 MiB; the message names the option to raise.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
-
-@_typing.final
-class CurrentValue(_message.Message):
-    """Detail of an ABORTED ETAG_MISMATCH: what is there now."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ETAG_FIELD_NUMBER: _builtins.int
-    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """The current etag."""
-    document_json: _builtins.str
-    """The current document as JSON text; empty where it is larger than 4,096 bytes, which trailing
-    metadata cannot carry: get it with GetShot.
-    """
-    def __init__(
-        self,
-        *,
-        etag: _builtins.str = ...,
-        document_json: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___CurrentValue: _TypeAlias = CurrentValue  # noqa: Y015

@@ -163,7 +163,7 @@ class Sequence(_message.Message):
     without `id` is given its id here; the file itself is not.
     """
     etag: _builtins.str
-    """Strong hash of the document's content, 32 hexadecimal digits. White space between tokens does not count."""
+    """Strong hash of the file's bytes, 32 hexadecimal digits."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the file was last modified, by the file system's clock."""

@@ -213,7 +213,7 @@ class Sequence(_message.Message):
     document_json: _builtins.str
     """The whole document as JSON text."""
     etag: _builtins.str
-    """Strong hash of the document's content, 32 hexadecimal digits."""
+    """Strong hash of the file's bytes, 32 hexadecimal digits."""
     def __init__(
         self,
         *,

@@ -1,0 +1,234 @@
+"""A document: the bytes of one file, and where its shots stand in them.
+
+Documents are immutable. A change is a few spans replaced (`spliced`); every other byte is copied,
+and the positions behind a replaced span move along, so that nothing is parsed again.
+"""
+
+import hashlib
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.sequence_file.domain import faults, identity, scan
+from services.sequence_file.domain.scan import Malformed
+
+BOM = b"\xef\xbb\xbf"
+# Strings are kept, white space between tokens is not part of the content.
+_TOKEN_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
+
+
+class Replacement(NamedTuple):
+    """Bytes that take the place of raw[start:end]."""
+
+    start: int
+    end: int
+    new: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """raw[start:end] of a document."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What identifies and orders a sequence."""
+
+    id: str | None  # as the document states it; None where it states none, "" where it is no usable id
+    name: str
+    order: float | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Document:
+    """One sequence file or project.json."""
+
+    file: str  # relative to the project folder
+    raw: bytes
+    head: Head
+    members: dict[str, Span]  # the values of the top-level members
+    starts: list[int]  # of each shot
+    ends: list[int]
+    shot_ids: list[str | None]  # a shot without an id, or with one that is no text or number, has None
+    positions: dict[str, int]  # shot id -> index
+    duplicates: frozenset[str]  # shot ids that stand more than once
+    _etag: str = ""
+    _shot_etags: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def etag(self) -> str:
+        """Strong hash of the file's bytes, 32 hexadecimal digits."""
+        if not self._etag:
+            self._etag = hashlib.sha256(self.raw).hexdigest()[:32]
+        return self._etag
+
+    def shot(self, index: int) -> bytes:
+        """The shot's object, byte for byte."""
+        return self.raw[self.starts[index] : self.ends[index]]
+
+    def shot_etag(self, index: int) -> str:
+        """Strong hash of the shot's content, 32 hexadecimal digits."""
+        if (known := self._shot_etags.get(index)) is None:
+            known = self._shot_etags[index] = content_etag(self.shot(index))
+        return known
+
+    def find(self, shot_id: str) -> int | None:
+        """Index of the shot with this id. Raises DUPLICATE_ID where two have it."""
+        if shot_id in self.duplicates:
+            first, second = (i for i, known in enumerate(self.shot_ids) if known == shot_id)
+            raise faults.duplicate_id(
+                f"the shot id {shot_id!r}", f"{self.file} (shot {first + 1})", f"{self.file} (shot {second + 1})"
+            )
+        return self.positions.get(shot_id)
+
+    def spliced(self, replacements: Sequence[Replacement]) -> "Document":
+        """This document with spans replaced. They are in order and do not overlap; ids stay as they are."""
+        pieces: list[bytes] = []
+        cuts: list[tuple[int, int]] = []  # positions from `end` on move by so much
+        taken = moved = 0
+        for start, end, new in replacements:
+            pieces += (self.raw[taken:start], new)
+            taken = end
+            moved += len(new) - (end - start)
+            cuts.append((end, moved))
+        pieces.append(self.raw[taken:])
+
+        def shifted(positions: list[int]) -> list[int]:
+            out: list[int] = []
+            begin, delta = 0, 0
+            for end, following in cuts:
+                until = bisect_left(positions, end, begin)
+                out += [p + delta for p in positions[begin:until]] if delta else positions[begin:until]
+                begin, delta = until, following
+            out += [p + delta for p in positions[begin:]]
+            return out
+
+        changed = {bisect_left(self.ends, end) for _, end, _ in replacements}
+        bounds = iter(shifted(sorted(p for s in self.members.values() for p in (s.start, s.end))))
+        in_order = sorted(self.members.items(), key=lambda member: member[1].start)
+        return Document(
+            file=self.file,
+            raw=b"".join(pieces),
+            head=self.head,
+            members={name: Span(next(bounds), next(bounds)) for name, _ in in_order},
+            starts=shifted(self.starts),
+            ends=shifted(self.ends),
+            shot_ids=self.shot_ids,
+            positions=self.positions,
+            duplicates=self.duplicates,
+            _shot_etags={i: etag for i, etag in self._shot_etags.items() if i not in changed},
+        )
+
+
+def content_etag(raw: bytes) -> str:
+    """Strong hash of JSON text, white space between tokens left out: reformatting is not a change."""
+    return hashlib.sha256(_TOKEN_SPACE.sub(rb"\1", raw)).hexdigest()[:32]
+
+
+def parse_sequence(raw: bytes, file: str) -> Document:
+    """A sequence document. Raises SEQUENCE_FILE_INVALID with line and column."""
+    return _parse(raw, file, lists=("shots",), required=True)
+
+
+def parse_project(raw: bytes, file: str) -> Document:
+    """project.json. Its shots are those of `storyboard` if present, else of `shots`, else none."""
+    return _parse(raw, file, lists=("storyboard", "shots"), required=False)
+
+
+def _parse(raw: bytes, file: str, *, lists: Sequence[str], required: bool) -> Document:
+    try:
+        return _scan(raw, file, lists, required)
+    except Malformed as error:
+        line, column = scan.place(raw, error.position)
+        raise faults.file_invalid(file, error.message, line, column) from None
+
+
+def _scan(raw: bytes, file: str, lists: Sequence[str], required: bool) -> Document:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise Malformed("UTF-16 is not JSON: save the file as UTF-8", 0) from None
+        raise Malformed("a byte that is not UTF-8", error.start) from None
+    text = raw.decode("latin-1")
+    start = scan.skip_space(text, len(BOM) if raw.startswith(BOM) else 0)
+    if start == len(text):
+        raise Malformed("the file is empty", start)
+    if text[start] != "{":
+        raise Malformed("the top level must be an object", start)
+    top: dict[str, scan.Member] = {}
+    end = start + 1
+    for member in scan.members(text, start):
+        if member.name in top:
+            raise Malformed(f"the name {member.name!r} stands twice", member.name_start)
+        top[member.name] = member
+        end = member.end
+    end = scan.skip_space(text, end) + 1
+    if (rest := scan.skip_space(text, end)) != len(text):
+        raise Malformed("something stands behind the document", rest)
+
+    holder = next((name for name in lists if name in top), None)
+    if holder is None and required:
+        raise Malformed(f"{lists[0]!r} is missing", start)
+    starts, ends, ids = _shots(text, top[holder]) if holder else ([], [], [])
+    positions: dict[str, int] = {}
+    duplicates: set[str] = set()
+    for index, shot_id in enumerate(ids):
+        if shot_id is not None and positions.setdefault(shot_id, index) != index:
+            duplicates.add(shot_id)
+    return Document(
+        file=file,
+        raw=raw,
+        head=_head(text, top),
+        members={name: Span(member.start, member.end) for name, member in top.items()},
+        starts=starts,
+        ends=ends,
+        shot_ids=ids,
+        positions=positions,
+        duplicates=frozenset(duplicates),
+    )
+
+
+def _shots(text: str, member: scan.Member) -> tuple[list[int], list[int], list[str | None]]:
+    if text[member.start] != "[":
+        raise Malformed(f"{member.name!r} is not a list", member.start)
+    starts: list[int] = []
+    ends: list[int] = []
+    ids: list[str | None] = []
+    for start, end, value in scan.elements(text, member.start):
+        if not isinstance(value, dict):
+            raise Malformed(f"shot {len(ids) + 1} is not an object", start)
+        shot_id = value.get("id")
+        if isinstance(shot_id, str) and not shot_id.isascii():
+            whole = scan.decoded(text, start, end)
+            shot_id = whole.get("id") if isinstance(whole, dict) else None
+        starts.append(start)
+        ends.append(end)
+        # str() also turns a Number into its text.
+        ids.append(str(shot_id) if isinstance(shot_id, str) and shot_id else None)
+    return starts, ends, ids
+
+
+def _head(text: str, top: dict[str, scan.Member]) -> Head:
+    def value(name: str) -> scan.Value:
+        member = top.get(name)
+        return scan.decoded(text, member.start, member.end) if member else None
+
+    found = value("id")
+    # A Number is its text; an id that no caller could send counts as unusable, not as absent.
+    usable = isinstance(found, str) and identity.is_sequence_id(found)
+    own = None if found is None else str(found) if usable else ""
+    name = value("name")
+    return Head(id=own, name=str(name) if isinstance(name, str) else "", order=_order(value("order")))
+
+
+def _order(value: scan.Value) -> float | None:
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,139 @@
+"""What can go wrong with sequences and shots, each with the reason that the contract lists."""
+
+from services.kernel.faults import Code, Current, Fault
+
+
+def invalid_sequence_id() -> Fault:
+    """The id is one that no file can have; it is not repeated, since it may be anything."""
+    return Fault(
+        Code.INVALID_ARGUMENT,
+        "INVALID_SEQUENCE_ID",
+        "sequence_id: must be 1 to 128 characters of A-Z a-z 0-9 space . _ -, begin with a letter or digit and "
+        "have no two dots in a row",
+        fields={"sequence_id": "not an id that a sequence can have"},
+    )
+
+
+def invalid_shot_id() -> Fault:
+    """The shot id is empty or too long."""
+    return Fault(
+        Code.INVALID_ARGUMENT,
+        "INVALID_SHOT_ID",
+        "shot_id: must be 1 to 256 characters",
+        fields={"shot_id": "must be 1 to 256 characters"},
+    )
+
+
+def invalid_project_path(rule: str) -> Fault:
+    """The path breaks a rule that needs no look at the disk."""
+    return Fault(Code.INVALID_ARGUMENT, "INVALID_PROJECT_PATH", f"project_path: {rule}", fields={"project_path": rule})
+
+
+def project_not_allowed() -> Fault:
+    """Outside the allowed roots; whether it exists is not told."""
+    return Fault(
+        Code.PERMISSION_DENIED,
+        "PROJECT_NOT_ALLOWED",
+        "the project folder is outside the folders that this server may open; start it with --root FOLDER, or set "
+        "SHOTLINE_ROOTS",
+    )
+
+
+def project_not_found(path: str) -> Fault:
+    """No folder, or one that is not a project."""
+    return Fault(
+        Code.NOT_FOUND, "PROJECT_NOT_FOUND", f"{path} is not a project folder: it has no project.json and no sequences/"
+    )
+
+
+def sequence_not_found(sequence_id: str, hint: str = "") -> Fault:
+    """No file has the id."""
+    return Fault(Code.NOT_FOUND, "SEQUENCE_NOT_FOUND", f"no sequence has the id {sequence_id!r}{hint}")
+
+
+def shot_not_found(shot_id: str, where: str) -> Fault:
+    """No shot has the id where it was looked for."""
+    return Fault(Code.NOT_FOUND, "SHOT_NOT_FOUND", f"no shot has the id {shot_id!r} in {where}")
+
+
+def duplicate_id(what: str, first: str, second: str) -> Fault:
+    """Two things have one id, so neither can be meant."""
+    return Fault(
+        Code.FAILED_PRECONDITION,
+        "DUPLICATE_ID",
+        f"{what} stands twice: in {first} and in {second}; give one of them another id",
+        metadata={"first": first, "second": second},
+    )
+
+
+def file_invalid(file: str, message: str, line: int = 0, column: int = 0) -> Fault:
+    """The file is not what it should be, at a line and column counted from 1 (0: no place)."""
+    place = f", line {line}, column {column}" if line else ""
+    return Fault(
+        Code.FAILED_PRECONDITION,
+        "SEQUENCE_FILE_INVALID",
+        f"{file}{place}: {message}",
+        metadata={"file": file, "line": str(line), "column": str(column)},
+    )
+
+
+def unsafe_file(file: str, message: str) -> Fault:
+    """The file is not read, for safety."""
+    return Fault(Code.FAILED_PRECONDITION, "UNSAFE_FILE", f"{file}: {message}", metadata={"file": file})
+
+
+def shot_is_a_copy(shot_id: str, sequence_id: str, file: str) -> Fault:
+    """project.json only mirrors this shot."""
+    return Fault(
+        Code.FAILED_PRECONDITION,
+        "SHOT_IS_A_COPY",
+        f"shot {shot_id!r} of project.json is a copy of the one in sequence {sequence_id!r} ({file}): change that one",
+        metadata={"sequence_id": sequence_id, "file": file},
+    )
+
+
+def immutable_field(name: str) -> Fault:
+    """A member that no update may change."""
+    return Fault(
+        Code.INVALID_ARGUMENT,
+        "IMMUTABLE_FIELD",
+        f"updates_json: {name} cannot be changed",
+        metadata={"pointer": f"/{name}"},
+        fields={"updates_json": f"{name} cannot be changed"},
+    )
+
+
+def etag_mismatch(current: Current) -> Fault:
+    """Somebody else changed the shot since the caller saw it."""
+    return Fault(
+        Code.ABORTED,
+        "ETAG_MISMATCH",
+        "the shot was changed since you read it; look at the current value and decide again",
+        current=current,
+    )
+
+
+def request_id_reused() -> Fault:
+    """One request id, two different changes."""
+    return Fault(
+        Code.INVALID_ARGUMENT,
+        "REQUEST_ID_REUSED",
+        "request_id: was used for another change; make a new one for each change",
+        fields={"request_id": "was used for another change"},
+    )
+
+
+def lock_timeout(file: str) -> Fault:
+    """The file's lock was held past the deadline."""
+    return Fault(
+        Code.UNAVAILABLE,
+        "LOCK_TIMEOUT",
+        f"{file} is locked by another writer and did not become free in time",
+        metadata={"file": file},
+        retry_after=0.2,
+    )
+
+
+def page_token_stale(file: str) -> Fault:
+    """The file changed between two pages, so positions mean something else now."""
+    return Fault(Code.ABORTED, "PAGE_TOKEN_STALE", f"{file} changed between two pages; begin with the first page again")

@@ -1,0 +1,200 @@
+"""Changes to one JSON object as replaced spans: only what the change names is written again.
+
+What is written looks like what stands around it: the indentation, the line ends, and the space
+behind colons and commas that the object already has; new nested values as JSON.stringify would
+write them with that indentation.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from services.kernel.strict_json import Json, Number, quote
+from services.sequence_file.domain import scan
+from services.sequence_file.domain.document import Replacement
+from services.sequence_file.domain.scan import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How a document is laid out."""
+
+    newline: str  # "\n", "\r\n", or "" for a document on one line
+    unit: str  # one level of indentation
+    colon: str  # ": " or ":"
+    comma: str  # between members on one line: ", " or ","
+
+    def inline(self) -> "Style":
+        """The same, on one line."""
+        return replace(self, newline="")
+
+
+def style_of(raw: bytes) -> Style:
+    """The layout of a document, read off its first lines."""
+    text = raw[:4096].decode("latin-1")
+    brace = text.find("{")
+    name = scan.skip_space(text, brace + 1)
+    gap = text[brace + 1 : name]
+    after = text[text.find('"', name + 1) + 1 :]
+    colon = ": " if after.lstrip(" \t").startswith((": ", ":\t", ":\n", ":\r")) else ":"
+    if "\n" not in gap:
+        return Style("", "", colon, ", " if colon == ": " else ",")
+    unit = gap.rpartition("\n")[2]
+    return Style("\r\n" if "\r\n" in gap else "\n", unit or "  ", colon, ", ")
+
+
+def merge(text: str, patch: Mapping[str, Json], style: Style, indent: str, start: int = 0) -> list[Replacement]:
+    """JSON Merge Patch (RFC 7396) of the object at `start`, whose line is indented by `indent`.
+
+    Empty where the patch changes nothing: a value that is already there stays as it is written.
+    """
+    removed: set[str] = set()
+    added: dict[str, Json] = {}
+    out: list[Replacement] = []
+    found = _by_name(text, start)
+    inner = _member_indent(text, start, found)
+    for name, new in patch.items():
+        old = found.get(name)
+        if new is None:
+            if old:
+                removed.add(name)
+        elif not old:
+            added[name] = _without_nulls(new)
+        elif isinstance(new, dict) and text[old.start] == "{":
+            out += merge(text, new, style, inner if inner is not None else indent, old.start)
+        else:
+            out += _replaced(text, old, _without_nulls(new), style, inner)
+    return sorted(out + _structure(text, start, list(found.values()), removed, added, style, indent, inner))
+
+
+def assign(text: str, patch: Mapping[str, Json], style: Style, indent: str, start: int = 0) -> list[Replacement]:
+    """Each member of the patch in place of the object's own, as Object.assign does."""
+    added: dict[str, Json] = {}
+    out: list[Replacement] = []
+    found = _by_name(text, start)
+    inner = _member_indent(text, start, found)
+    for name, new in patch.items():
+        if old := found.get(name):
+            out += _replaced(text, old, new, style, inner)
+        else:
+            added[name] = new
+    return sorted(out + _structure(text, start, list(found.values()), set(), added, style, indent, inner))
+
+
+def same(text: str, member: Member, new: Json) -> bool:
+    """Whether a member already has this value."""
+    return _equal(scan.decoded(text, member.start, member.end), new)
+
+
+def added_members(members: Mapping[str, Json], style: Style, indent: str) -> bytes:
+    """Members to be put behind the last one of an object whose members are indented by `indent`."""
+    lead = f",{style.newline}{indent}" if style.newline else style.comma
+    return "".join(f"{lead}{_member(name, value, style, indent)}" for name, value in members.items()).encode()
+
+
+def _by_name(text: str, start: int) -> dict[str, Member]:
+    return {member.name: member for member in scan.members(text, start)}
+
+
+def _member_indent(text: str, start: int, members: Mapping[str, Member]) -> str | None:
+    """The indentation of an object's members; None where they stand on the line of its brace."""
+    first = next(iter(members.values()), None)
+    gap = text[start + 1 : first.name_start] if first else ""
+    return gap.rpartition("\n")[2] if "\n" in gap else None
+
+
+def _replaced(text: str, old: Member, new: Json, style: Style, indent: str | None) -> list[Replacement]:
+    if same(text, old, new):
+        return []
+    written = text[old.start : old.end]
+    on_one_line = indent is None or (written[0] in "[{" and len(written) > 2 and "\n" not in written)
+    shape = style.inline() if on_one_line else style
+    return [Replacement(old.start, old.end, "".join(_render(new, shape, indent or "")).encode())]
+
+
+def _structure(
+    text: str,
+    start: int,
+    members: list[Member],
+    removed: set[str],
+    added: Mapping[str, Json],
+    style: Style,
+    indent: str,
+    inner: str | None,
+) -> list[Replacement]:
+    """Members that go and members that come, with the commas and lines that belong to them."""
+    if not removed and not added:
+        return []
+    kept = [member for member in members if member.name not in removed]
+    if not kept:
+        close = scan.skip_space(text, members[-1].end if members else start + 1)
+        if not added:
+            return [Replacement(start + 1, close, b"")]
+        # A filled object keeps its form; an empty one opens where the document has lines.
+        lines = style.newline if inner is not None or not members else ""
+        level = inner if inner is not None else indent + style.unit
+        shape = style if lines else style.inline()
+        first = added_members(added, shape, level).decode().removeprefix(",").lstrip(" \r\n\t")
+        whole = f"{lines}{level}{first}{lines}{indent}" if lines else first
+        return [Replacement(start + 1, close, whole.encode())]
+    out: list[Replacement] = []
+    run: Member | None = None
+    for member in members:
+        if member.name in removed:
+            run = run or member
+        elif run:
+            out.append(Replacement(run.name_start, member.name_start, b""))
+            run = None
+    tail = members[-1].end if run else kept[-1].end
+    new = added_members(added, style if inner is not None else style.inline(), inner or "") if added else b""
+    if new or run:
+        out.append(Replacement(kept[-1].end, tail, new))
+    return out
+
+
+def _member(name: str, value: Json, style: Style, indent: str) -> str:
+    return f"{quote(name)}{style.colon}{''.join(_render(value, style, indent))}"
+
+
+def _render(value: Json, style: Style, indent: str) -> Iterator[str]:
+    if isinstance(value, dict | list) and value:
+        opening, closing = "{}" if isinstance(value, dict) else "[]"
+        inner = indent + style.unit
+        yield opening
+        items = value.items() if isinstance(value, dict) else (("", item) for item in value)
+        for index, (name, item) in enumerate(items):
+            if style.newline:
+                yield f"{',' if index else ''}{style.newline}{inner}"
+            elif index:
+                yield style.comma
+            if opening == "{":
+                yield f"{quote(name)}{style.colon}"
+            yield from _render(item, style, inner)
+        yield f"{style.newline}{indent}{closing}" if style.newline else closing
+    elif isinstance(value, bool) or value is None:
+        yield {None: "null", True: "true", False: "false"}[value]
+    elif isinstance(value, Number):
+        yield str(value)
+    elif isinstance(value, str):
+        yield quote(value)
+    else:
+        yield "{}" if isinstance(value, dict) else "[]"
+
+
+def _without_nulls(value: Json) -> Json:
+    """What a merge patch makes of nothing: RFC 7396 drops nulls inside objects, not inside arrays."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return value
+
+
+def _equal(old: scan.Value, new: Json) -> bool:
+    if isinstance(old, Number) and isinstance(new, Number):
+        # As the doubles that JavaScript makes of both: an editor that sends back what it read changes nothing.
+        return old == new or float(old) == float(new)
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_equal(old[name], item) for name, item in new.items())
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_equal, old, new))
+    return old == new

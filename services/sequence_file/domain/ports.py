@@ -1,0 +1,77 @@
+"""What the context needs of a place where sequences are kept."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.kernel.faults import Fault
+from services.sequence_file.domain.document import Document
+from services.sequence_file.domain.draft import Draft, Shot
+
+PROJECT_FILE = "project.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceFile:
+    """A readable sequence file."""
+
+    document: Document
+    id: str  # the document's own, else the one that its file name gives
+    modified: datetime  # by the file system's clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """A sequence file that cannot be read or meant, and why."""
+
+    file: str
+    id: str  # "" where it could not be found out
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project folder as it is at one moment."""
+
+    path: str  # real and absolute
+    sequences: tuple[SequenceFile, ...]  # in playing order
+    unreachable: tuple[Unreachable, ...]  # by file name
+    has_project_file: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A mutation that may be sent twice."""
+
+    id: str  # UUID of the caller
+    fingerprint: str  # hash of everything that the caller asked for
+
+
+class Sequences(Protocol):
+    """The projects that this service may open.
+
+    Every method raises INVALID_PROJECT_PATH, PROJECT_NOT_ALLOWED, PROJECT_NOT_FOUND and UNSAFE_FILE.
+    """
+
+    async def project(self, path: str) -> Project:
+        """All sequences of a project, good and unreachable."""
+
+    async def project_file(self, path: str) -> Document:
+        """project.json. Raises SEQUENCE_FILE_INVALID; PROJECT_NOT_FOUND where the project has none."""
+
+    async def change(
+        self, path: str, choose: "Choose", apply: "Apply", request: Request | None, deadline: float
+    ) -> Shot:
+        """Change a file of the project: read, apply, write durably, as one critical section.
+
+        `choose` names the file when the lock is not held yet; `apply` runs on its newest content with the lock held,
+        again when another program changed the file meanwhile, and raises to refuse. `deadline` is
+        monotonic seconds. The same request again is answered again without a second change.
+        Raises LOCK_TIMEOUT, DISK_FULL, READ_ONLY, IO_ERROR, DURABILITY_UNKNOWN, FILE_BUSY,
+        REQUEST_ID_REUSED.
+        """
+
+
+Choose = Callable[[Project], str]
+Apply = Callable[[Draft], Shot]

@@ -1,0 +1,157 @@
+"""Projects in folders on disk: the real `Sequences`."""
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from services.kernel.faults import Fault
+from services.sequence_file.domain import faults, identity
+from services.sequence_file.domain.document import Document
+from services.sequence_file.domain.draft import Shot
+from services.sequence_file.domain.library import arranged
+from services.sequence_file.domain.ports import (
+    PROJECT_FILE,
+    Apply,
+    Choose,
+    Project,
+    Request,
+    SequenceFile,
+    Unreachable,
+)
+from services.sequence_file.storage.disk import Disk
+from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
+from services.sequence_file.storage.places import Place, ProjectFolder, Roots
+from services.sequence_file.storage.trouble import reading_failed
+from services.sequence_file.storage.writer import Change, Writer
+
+SEQUENCES_FOLDER = "sequences"
+# A thread that waits for a lock sleeps; there may be as many as files that others hold.
+_THREADS = 64
+
+T = TypeVar("T")
+
+
+class FileSequences:
+    """Fills `domain.ports.Sequences` with the files below the allowed roots."""
+
+    def __init__(self, roots: Sequence[str], *, disk: Disk | None = None, cache_bytes: int = 256 << 20) -> None:
+        self._disk = disk or Disk()
+        self._roots = Roots(roots)
+        self._documents = Documents(self._disk, cache_bytes)
+        self._writer = Writer(self._disk, self._documents)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
+
+    async def project(self, path: str) -> Project:
+        """See `Sequences.project`."""
+        return await self._in_thread(lambda: self._project(self._roots.project(path)))
+
+    async def project_file(self, path: str) -> Document:
+        """See `Sequences.project_file`."""
+        return await self._in_thread(lambda: self._project_file(path))
+
+    async def change(self, path: str, choose: Choose, apply: Apply, request: Request | None, deadline: float) -> Shot:
+        """See `Sequences.change`."""
+        change = Change(apply, request, deadline)
+
+        def work() -> None:
+            try:
+                folder = self._roots.project(path)
+                place = self._roots.entry(folder, choose(self._project(folder)))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the caller is waiting for it
+                if change.future.set_running_or_notify_cancel():
+                    change.future.set_exception(error)
+            else:
+                self._writer.submit(place, change)
+
+        self._threads.submit(work)
+        return await asyncio.wrap_future(change.future)
+
+    def close(self) -> None:
+        """Wait for the writes that have begun."""
+        self._threads.shutdown(wait=True)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _project(self, folder: ProjectFolder) -> Project:
+        good: list[SequenceFile] = []
+        bad: list[Unreachable] = []
+        until = time.monotonic() + PATIENCE
+        has_project_file = os.path.lexists(os.path.join(folder.path, PROJECT_FILE))
+        inner = os.path.join(folder.path, SEQUENCES_FOLDER)
+        if not os.path.lexists(inner):
+            if not has_project_file:
+                raise faults.project_not_found(folder.path)
+            return Project(path=folder.path, sequences=(), unreachable=(), has_project_file=True)
+        where = self._roots.folder(folder, SEQUENCES_FOLDER)
+        try:
+            opened = self._disk.open_folder(where.root, *where.below)
+        except OSError as error:
+            raise reading_failed(SEQUENCES_FOLDER, error) from error
+        try:
+            for name, found in self._disk.entries(opened):
+                if not identity.is_sequence_file(name):
+                    continue
+                file = f"{SEQUENCES_FOLDER}/{name}"
+                place = Place(where.root, where.below, name, file)
+                try:
+                    good.append(self._sequence(folder, opened, place, found, until))
+                except FileNotFoundError:
+                    continue  # removed between the listing and the look
+                except Fault as fault:
+                    bad.append(Unreachable(file=file, id=identity.id_from_name(name) or "", fault=fault))
+        finally:
+            self._disk.close(opened)
+        return arranged(folder.path, good, bad, has_project_file)
+
+    def _sequence(
+        self, folder: ProjectFolder, opened: int, place: Place, found: os.stat_result, until: float
+    ) -> SequenceFile:
+        if stat.S_ISLNK(found.st_mode):
+            place = self._roots.entry(folder, place.file)
+            entry = self._entry_elsewhere(place, until)
+        else:
+            entry = self._documents.get(opened, place, found, until)
+        if entry.document is None:
+            assert entry.fault
+            raise entry.fault
+        name = place.file.rpartition("/")[2]
+        own = entry.document.head.id
+        sequence_id = identity.id_from_name(name) if own is None else own
+        if not sequence_id:
+            what = "its `id`" if own is not None else "it has no `id`, and its file name"
+            raise faults.file_invalid(place.file, f"{what} is not one that a sequence can have")
+        return SequenceFile(
+            document=entry.document,
+            id=sequence_id,
+            modified=datetime.fromtimestamp(entry.stat.st_mtime, UTC),
+        )
+
+    def _project_file(self, path: str) -> Document:
+        folder = self._roots.project(path)
+        try:
+            entry = self._entry_elsewhere(self._roots.entry(folder, PROJECT_FILE), time.monotonic() + PATIENCE)
+        except FileNotFoundError:
+            raise faults.project_not_found(path) from None
+        if entry.document is None:
+            assert entry.fault
+            raise entry.fault
+        return entry.document
+
+    def _entry_elsewhere(self, place: Place, until: float) -> Entry:
+        """The entry of a file whose folder is not open yet."""
+        try:
+            opened = self._disk.open_folder(place.root, *place.below)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise reading_failed(place.file, error) from error
+        try:
+            return self._documents.get(opened, place, self._disk.stat(opened, place.name), until)
+        finally:
+            self._disk.close(opened)

@@ -1,0 +1,238 @@
+"""Which requests were answered, and with what: why a change sent twice is made once.
+
+One append-only file of JSON lines per project, `.shotline/requests.jsonl`, shared by all servers
+of the project. A batch is written and fsynced before its swap and marked done behind it:
+
+    {"batch": …, "file": …, "at": …, "shots": {id: [etag before, etag after]}, "requests": [{id, fingerprint, …answer}]}
+    {"done": …}     the swap happened
+    {"void": …}     it did not
+
+A batch with neither mark was cut off. Whoever holds the file's lock next decides it by evidence:
+it happened if its shots have the etags that it was to give them. If somebody else changed a shot
+since, it counts as not happened: then a repeated request is made again, which loses nothing.
+"""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from services.sequence_file.domain import faults
+from services.sequence_file.domain.draft import Shot
+from services.sequence_file.domain.ports import Request
+from services.sequence_file.storage.disk import Disk
+from services.sequence_file.storage.places import STATE_FOLDER
+
+RETENTION = 24 * 3600  # seconds
+_FILE = "requests.jsonl"
+_LOCK = "requests.lock"
+_REWRITE_BYTES = 16 * 1024 * 1024  # from this size on expired lines are dropped
+_REWRITE_PAUSE = 600.0  # seconds between two looks at what expired
+
+
+class _Answer(TypedDict):
+    id: str
+    fingerprint: str
+    shot: str
+    document: str
+    etag: str
+    file: str  # as the caller's project names it
+    sequence_id: str
+
+
+class _Line(TypedDict):
+    batch: str
+    file: str  # the key of its place
+    at: float
+    shots: dict[str, tuple[str, str]]
+    requests: list[_Answer]
+
+
+@dataclass(slots=True)
+class _Batch:
+    line: _Line
+    state: str  # "open", "done" or "void"
+
+
+class Journal:
+    """The requests of one project folder, as far as this process has read them."""
+
+    def __init__(self, disk: Disk, root: str, owner: tuple[str, ...]) -> None:
+        self._disk = disk
+        self._where = (root, *owner, STATE_FOLDER)
+        self._guard = threading.Lock()
+        self._inode = 0
+        self._read_to = 0
+        self._looked_at = time.monotonic()
+        self._batches: dict[str, _Batch] = {}
+        self._by_request: dict[str, _Batch] = {}
+
+    def catch_up(self) -> None:
+        """Read what other servers wrote since the last look. Raises OSError."""
+        with self._guard:
+            folder = self._disk.open_folder(*self._where)
+            try:
+                self._catch_up(folder)
+            finally:
+                self._disk.close(folder)
+
+    def open_batches(self, file: str) -> list[tuple[str, Mapping[str, tuple[str, str]]]]:
+        """Batches of a file that have neither mark: their names and the etags of their shots."""
+        with self._guard:
+            return [
+                (name, batch.line["shots"])
+                for name, batch in self._batches.items()
+                if batch.state == "open" and batch.line["file"] == file
+            ]
+
+    def answer(self, request: Request) -> Shot | None:
+        """The answer that this request got before. Raises REQUEST_ID_REUSED for another change."""
+        with self._guard:
+            batch = self._by_request.get(request.id)
+        if batch is None or batch.state != "done" or batch.line["at"] < time.time() - RETENTION:
+            return None
+        found = next(each for each in batch.line["requests"] if each["id"] == request.id)
+        if found["fingerprint"] != request.fingerprint:
+            raise faults.request_id_reused()
+        return Shot(
+            id=found["shot"],
+            document=found["document"].encode(),
+            etag=found["etag"],
+            file=found["file"],
+            sequence_id=found["sequence_id"],
+        )
+
+    def begin(self, file: str, shots: Mapping[str, tuple[str, str]], answers: Sequence[tuple[Request, Shot]]) -> str:
+        """Write down durably what is about to happen; the batch's name. Raises OSError."""
+        line = _Line(
+            batch=uuid.uuid4().hex,
+            file=file,
+            at=time.time(),
+            shots=dict(shots),
+            requests=[
+                _Answer(
+                    id=request.id,
+                    fingerprint=request.fingerprint,
+                    shot=shot.id,
+                    document=shot.document.decode(),
+                    etag=shot.etag,
+                    file=shot.file,
+                    sequence_id=shot.sequence_id,
+                )
+                for request, shot in answers
+            ],
+        )
+        self._append(json.dumps(line, ensure_ascii=False), durably=True)
+        return line["batch"]
+
+    def mark(self, batch: str, *, done: bool) -> None:
+        """Say what became of a batch. Raises OSError; then the next holder of the lock decides by evidence."""
+        word = "done" if done else "void"
+        with self._guard:
+            if known := self._batches.get(batch):
+                known.state = word
+        self._append(json.dumps({word: batch}), durably=False)
+
+    def _append(self, line: str, *, durably: bool) -> None:
+        folder = self._disk.open_folder(*self._where)
+        try:
+            descriptor, is_new = self._write_locked(folder, line)
+            try:
+                if durably:  # outside of the lock: batches of other files need not wait for the device
+                    self._disk.sync(descriptor)
+            finally:
+                self._disk.close(descriptor)
+            if is_new:
+                self._disk.sync_folder(folder)  # the journal's own name must survive, too
+        finally:
+            self._disk.close(folder)
+
+    def _write_locked(self, folder: int, line: str) -> tuple[int, bool]:
+        """Append a line; the file's descriptor, and whether this process had not seen the file before."""
+        with self._guard:
+            is_new = not self._inode
+            lock = self._disk.open_to_append(folder, _LOCK)
+            try:
+                # Held for microseconds by anybody, so this waits without a deadline.
+                while not self._disk.try_lock(lock):
+                    time.sleep(0.0005)
+                self._drop_expired(folder)
+                descriptor = self._disk.open_to_append(folder, _FILE)
+                try:
+                    self._write(descriptor, line)
+                    self._catch_up(folder)
+                except BaseException:
+                    self._disk.close(descriptor)
+                    raise
+            finally:
+                self._disk.close(lock)
+        return descriptor, is_new
+
+    def _write(self, descriptor: int, line: str) -> None:
+        size = self._disk.fstat(descriptor).st_size
+        # A writer that was cut off leaves a line without its end: it must not swallow ours.
+        torn = size > 0 and self._disk.read(descriptor, 1, size - 1) != b"\n"
+        self._disk.write(descriptor, f"{chr(10) if torn else ''}{line}\n".encode())
+
+    def _catch_up(self, folder: int) -> None:
+        try:
+            found = self._disk.stat(folder, _FILE)
+        except FileNotFoundError:
+            return
+        if found.st_ino != self._inode or found.st_size < self._read_to:
+            self._inode, self._read_to = found.st_ino, 0
+            self._batches.clear()
+            self._by_request.clear()
+        if found.st_size == self._read_to:
+            return
+        descriptor = self._disk.open_to_append(folder, _FILE)
+        try:
+            new = self._disk.read(descriptor, found.st_size - self._read_to, self._read_to)
+        finally:
+            self._disk.close(descriptor)
+        whole = new.rfind(b"\n") + 1
+        self._read_to += whole
+        for line in new[:whole].splitlines():
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            read = json.loads(line)
+        except ValueError:
+            return  # torn by a crash before its batch was swapped: nothing happened
+        if "batch" in read:
+            new = self._batches[read["batch"]] = _Batch(read, "open")
+            for request in read["requests"]:
+                self._by_request[request["id"]] = new
+        else:
+            ((word, name),) = read.items()
+            if batch := self._batches.get(name):
+                batch.state = word
+
+    def _drop_expired(self, folder: int) -> None:
+        """Rewrite the file without what nobody can ask for any more. The journal's lock is held."""
+        if self._read_to < _REWRITE_BYTES or time.monotonic() - self._looked_at < _REWRITE_PAUSE:
+            return
+        self._looked_at = time.monotonic()
+        self._catch_up(folder)
+        live = [b for b in self._batches.values() if b.line["at"] > time.time() - RETENTION and b.state != "void"]
+        if len(live) * 2 > len(self._batches):
+            return
+        lines: list[str] = []
+        for batch in live:
+            lines.append(json.dumps(batch.line, ensure_ascii=False))
+            if batch.state == "done":
+                lines.append(json.dumps({"done": batch.line["batch"]}))
+        temporary = f".{_FILE}.new"
+        self._disk.remove(folder, temporary)
+        descriptor = self._disk.create(folder, temporary, 0o644)
+        try:
+            self._disk.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
+            self._disk.sync(descriptor)
+        finally:
+            self._disk.close(descriptor)
+        self._disk.rename(folder, temporary, _FILE)
+        self._disk.sync_folder(folder)

@@ -1,0 +1,113 @@
+"""Who may write a file: a lock across threads, processes and servers of one project folder.
+
+The lock is an flock on a file of its own that is never renamed: locking the data file and renaming
+over it loses updates. Between hosts it holds on volumes with real POSIX locks (NFSv4 class), where
+the kernel turns flock into one; `shotline doctor` tries it.
+
+Waiting is non-blocking tries, since a blocked flock knows no deadline. Tries alone would let a busy
+server take the lock again before a waiting one looks, so there is a second file, the turnstile:
+who holds it is next, and who wants the lock again queues behind.
+"""
+
+import time
+from collections.abc import Callable
+
+from services.sequence_file.storage.disk import Disk
+from services.sequence_file.storage.places import STATE_FOLDER, Place
+
+_FOLDER = "locks"
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.004  # seconds between two tries
+
+
+class FileLock:
+    """The exclusive lock of one file, taken by `acquire` and given back by `release`."""
+
+    def __init__(self, disk: Disk, place: Place) -> None:
+        self._disk = disk
+        self._place = place
+        self._held: int | None = None
+
+    def acquire(self, go_on: Callable[[], bool]) -> bool:
+        """Wait for the lock as long as `go_on` says so; whether it was taken. Raises OSError."""
+        folder = self._open_folder()
+        try:
+            turnstile = self._wait(folder, f"{self._place.key}.turn", go_on)
+            if turnstile is None:
+                return False
+            try:
+                self._held = self._wait(folder, f"{self._place.key}.lock", go_on)
+            finally:
+                self._disk.close(turnstile)
+        finally:
+            self._disk.close(folder)
+        return self._held is not None
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._disk.close(held)
+
+    def _open_folder(self) -> int:
+        root, owner = self._place.root, self._place.owner
+        try:
+            return self._disk.open_folder(root, *owner, STATE_FOLDER, _FOLDER)
+        except FileNotFoundError:
+            self._make_folders()
+            return self._disk.open_folder(root, *owner, STATE_FOLDER, _FOLDER)
+
+    def _make_folders(self) -> None:
+        project = self._disk.open_folder(self._place.root, *self._place.owner)
+        try:
+            self._disk.make_folder(project, STATE_FOLDER)
+            state = self._disk.open_folder(self._place.root, *self._place.owner, STATE_FOLDER)
+            try:
+                self._ignore(state)
+                self._disk.make_folder(state, _FOLDER)
+                self._disk.sync_folder(state)
+            finally:
+                self._disk.close(state)
+            # The journal below must survive a power cut, so its folder's name must, too.
+            self._disk.sync_folder(project)
+        finally:
+            self._disk.close(project)
+
+    def _ignore(self, state: int) -> None:
+        """Keep the folder out of version control."""
+        try:
+            descriptor = self._disk.create(state, ".gitignore", 0o644)
+        except FileExistsError:
+            return
+        try:
+            self._disk.write(descriptor, b"*\n")
+        finally:
+            self._disk.close(descriptor)
+
+    def _wait(self, folder: int, name: str, go_on: Callable[[], bool]) -> int | None:
+        descriptor = self._disk.open_to_append(folder, name)
+        taken = False
+        pause = _FIRST_PAUSE
+        try:
+            while True:
+                if self._disk.try_lock(descriptor):
+                    if self._is_current(folder, name, descriptor):
+                        taken = True
+                        return descriptor
+                    # Somebody deleted `.shotline` meanwhile: the lock that others see is a new file.
+                    self._disk.close(descriptor)
+                    descriptor = -1
+                    descriptor = self._disk.open_to_append(folder, name)
+                    continue
+                if not go_on():
+                    return None
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        finally:
+            if not taken and descriptor >= 0:
+                self._disk.close(descriptor)
+
+    def _is_current(self, folder: int, name: str, descriptor: int) -> bool:
+        try:
+            return self._disk.stat(folder, name).st_ino == self._disk.fstat(descriptor).st_ino
+        except FileNotFoundError:
+            return False

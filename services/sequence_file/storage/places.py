@@ -1,0 +1,111 @@
+"""From the paths that callers send to files that may be opened, and no others."""
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.sequence_file.domain import faults
+
+MAX_PATH_BYTES = 4096  # PATH_MAX of Linux
+STATE_FOLDER = ".shotline"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file that is safe to name: below `root`, no link on the way."""
+
+    root: str  # a real path that the operator allowed
+    below: tuple[str, ...]  # folders between the root and the file
+    name: str
+    file: str  # what people call it: relative to the project folder
+
+    @property
+    def owner(self) -> tuple[str, ...]:
+        """The folder whose `.shotline` belongs to this file: the project, also through another project's link."""
+        return self.below[:-1] if self.below and self.below[-1] == "sequences" else self.below
+
+    @property
+    def key(self) -> str:
+        """The file's name for its lock within the owner's folder."""
+        return self.name if self.owner == self.below else f"sequences.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectFolder:
+    """A project folder below an allowed root."""
+
+    root: str
+    below: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """The real, absolute path."""
+        return os.path.join(self.root, *self.below)
+
+
+class Roots:
+    """The folders below which projects may lie."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = tuple(os.path.realpath(root) for root in roots)
+
+    def project(self, path: str) -> ProjectFolder:
+        """The folder that a caller names. Raises INVALID_PROJECT_PATH, PROJECT_NOT_ALLOWED, PROJECT_NOT_FOUND."""
+        _check(path)
+        real = os.path.realpath(path)
+        folder = self._below(real)
+        if folder is None:
+            raise faults.project_not_allowed()
+        if not os.path.isdir(real):
+            raise faults.project_not_found(path)
+        return folder
+
+    def folder(self, project: ProjectFolder, name: str) -> ProjectFolder:
+        """A folder of a project, links followed. Raises UNSAFE_FILE where they lead outside."""
+        return self._real(os.path.join(project.path, name), name)
+
+    def entry(self, project: ProjectFolder, file: str) -> Place:
+        """A file of a project by its relative path, links followed. Raises UNSAFE_FILE where they lead outside."""
+        real = os.path.realpath(os.path.join(project.path, file))
+        folder = self._real(os.path.dirname(real), file)
+        return Place(folder.root, folder.below, os.path.basename(real), file)
+
+    def _real(self, path: str, file: str) -> ProjectFolder:
+        if folder := self._below(os.path.realpath(path)):
+            return folder
+        raise faults.unsafe_file(file, "it is a link that leads out of the allowed folders")
+
+    def _below(self, real: str) -> ProjectFolder | None:
+        for root in self._roots:
+            if real == root:
+                return ProjectFolder(root, ())
+            prefix = root.rstrip(os.sep) + os.sep
+            if real.startswith(prefix):
+                return ProjectFolder(root, tuple(real[len(prefix) :].split(os.sep)))
+        return None
+
+
+def refuse_unsafe(file: str, found: os.stat_result) -> None:
+    """Raise UNSAFE_FILE for anything but a regular file that its mode lets somebody read."""
+    if not stat.S_ISREG(found.st_mode):
+        raise faults.unsafe_file(file, "it is not a regular file")
+    if not found.st_mode & 0o444:
+        raise faults.unsafe_file(file, "its mode lets nobody read it; try chmod u+r")
+
+
+def _check(path: str) -> None:
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise faults.invalid_project_path("is not valid Unicode") from None
+    if not 1 <= size <= MAX_PATH_BYTES:
+        raise faults.invalid_project_path(f"must be 1 to {MAX_PATH_BYTES} bytes")
+    if "\0" in path:
+        raise faults.invalid_project_path("must not contain U+0000")
+    if not os.path.isabs(path):
+        raise faults.invalid_project_path("must be an absolute path on the server")
+    if ".." in path.split("/"):
+        raise faults.invalid_project_path("must not contain ..")
+    if any(len(name.encode()) > 255 for name in path.split("/")):
+        raise faults.invalid_project_path("has a name of more than 255 bytes")

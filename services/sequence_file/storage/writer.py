@@ -1,0 +1,331 @@
+"""The critical section: read, change, write durably, for all changes of a file that wait.
+
+Whoever comes first to a free file leads: it takes the lock and writes everything that waits in one
+swap with one fsync, until nobody waits any more. Everybody else leaves a change and a future.
+Leaders are plain threads, so that no deadline of a caller can stop a write half-way; a caller that
+goes away before its turn is left out.
+
+The swap exchanges the new file with the old one (renameat2). What was displaced is compared with
+what was read: had another program changed the file in the last instant, the exchange is taken
+back and the changes are made again on its version. Where the file system cannot exchange names,
+the file is compared once more and then renamed over; between those two steps another program's
+edit can be lost.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.kernel.faults import Fault
+from services.sequence_file.domain import faults, identity
+from services.sequence_file.domain.document import Document
+from services.sequence_file.domain.draft import Draft, Shot
+from services.sequence_file.domain.ports import PROJECT_FILE, Apply, Request
+from services.sequence_file.storage import trouble
+from services.sequence_file.storage.disk import Disk, ExchangeUnsupported
+from services.sequence_file.storage.documents import PATIENCE, Documents, Entry, signature
+from services.sequence_file.storage.journal import Journal
+from services.sequence_file.storage.locks import FileLock
+from services.sequence_file.storage.places import Place
+
+_ATTEMPTS = 20  # swaps that other programs may spoil before FILE_BUSY
+
+
+@dataclass(slots=True)
+class Change:
+    """One caller's change, waiting for its turn."""
+
+    apply: Apply
+    request: Request | None
+    deadline: float  # monotonic seconds
+    future: "Future[Shot]" = field(default_factory=Future)
+
+
+class _Disturbed(Exception):
+    """Another program changed the file in the last instant; its version is in place."""
+
+
+class Writer:
+    """All changes of files go through here."""
+
+    def __init__(self, disk: Disk, documents: Documents) -> None:
+        self._disk = disk
+        self._documents = documents
+        self._guard = threading.Lock()
+        self._waiting: defaultdict[Place, list[Change]] = defaultdict(list)
+        self._led: set[Place] = set()
+        self._journals: dict[tuple[str, tuple[str, ...]], Journal] = {}
+
+    def submit(self, place: Place, change: Change) -> None:
+        """Leave a change. The calling thread leads if nobody does, and then returns when nobody waits."""
+        with self._guard:
+            self._waiting[place].append(change)
+            if place in self._led:
+                return
+            self._led.add(place)
+        while batch := self._next_batch(place):
+            try:
+                self._commit(place, batch)
+            except Exception as error:  # noqa: BLE001  # a bug: those who wait must hear of it, and others go on
+                for each in batch:
+                    if not each.future.done():
+                        each.future.set_exception(error)
+
+    def _next_batch(self, place: Place) -> list[Change]:
+        with self._guard:
+            batch = self._waiting.pop(place, [])
+            if not batch:
+                self._led.discard(place)
+            return batch
+
+    def _commit(self, place: Place, batch: list[Change]) -> None:
+        lock = FileLock(self._disk, place)
+
+        def somebody_waits() -> bool:
+            with self._guard:
+                batch.extend(self._waiting.pop(place, []))
+            now = time.monotonic()
+            for late in [each for each in batch if each.deadline <= now]:
+                batch.remove(late)
+                _refuse(late, faults.lock_timeout(place.file))
+            return bool(batch)
+
+        try:
+            if not lock.acquire(somebody_waits):
+                return
+            # From here on a caller that gives up is told the truth by the next read, not by a half-made write.
+            running = [each for each in batch if each.future.set_running_or_notify_cancel()]
+            if running:
+                self._write(place, running)
+        except OSError as error:
+            for each in batch:
+                _refuse(each, trouble.writing_failed(place.file, error))
+        except Fault as fault:
+            for each in batch:
+                _refuse(each, fault)
+        finally:
+            lock.release()
+
+    def _write(self, place: Place, batch: list[Change]) -> None:
+        folder = self._disk.open_folder(place.root, *place.below)
+        try:
+            for _ in range(_ATTEMPTS):
+                try:
+                    self._attempt(folder, place, batch)
+                except _Disturbed:
+                    continue
+                return
+            raise trouble.file_busy(place.file)
+        finally:
+            self._disk.close(folder)
+
+    def _attempt(self, folder: int, place: Place, batch: list[Change]) -> None:
+        base = self._read(folder, place)
+        if base.document is None:
+            assert base.fault
+            raise base.fault
+        journal = self._settled_journal(place, base.document) if any(each.request for each in batch) else None
+        draft = Draft(base.document, _sequence_id(place, base.document))
+        answers = _Answers()
+        for each in batch:
+            answers.add(each, draft, journal)
+        if not draft.changed:
+            if journal and answers.new:
+                journal.mark(journal.begin(place.key, {}, answers.new), done=True)
+            answers.give()
+            return
+        if not self._disk.may_write(folder, place.name):
+            # The swap would get around the file's mode; whoever took the right to write away meant it.
+            raise trouble.read_only(place.file, "its mode forbids writing")
+        document = draft.finish(datetime.now(UTC))
+        written = journal.begin(place.key, draft.changes(), answers.new) if journal and answers.new else None
+        try:
+            entry = self._swap(folder, place, base, document)
+        except BaseException as error:
+            unknown = isinstance(error, Fault) and error.reason == "DURABILITY_UNKNOWN"
+            if journal and written and not unknown:
+                self._mark(journal, written, done=False)
+            raise
+        self._documents.put(place, entry)
+        answers.give()
+        self._remove(folder, _temporary(place))
+        if journal and written:
+            self._mark(journal, written, done=True)
+
+    def _read(self, folder: int, place: Place) -> Entry:
+        try:
+            found = self._disk.stat(folder, place.name)
+            return self._documents.get(folder, place, found, time.monotonic() + PATIENCE)
+        except FileNotFoundError:
+            raise faults.sequence_not_found(place.file, ": its file was removed just now") from None
+
+    def _settled_journal(self, place: Place, document: Document) -> Journal:
+        """The journal of the file's project, with nothing of this file left undecided. The lock is held."""
+        with self._guard:
+            key = (place.root, place.owner)
+            journal = self._journals.get(key) or self._journals.setdefault(
+                key, Journal(self._disk, place.root, place.owner)
+            )
+        journal.catch_up()
+        for name, shots in journal.open_batches(place.key):
+            here = {shot: _etag(document, shot) for shot in shots}
+            journal.mark(name, done=all(here[shot] == after for shot, (_, after) in shots.items()))
+        return journal
+
+    def _swap(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
+        """Put the document's bytes in the place of `base`, durably. Raises _Disturbed, Fault, OSError."""
+        temporary = _temporary(place)
+        self._disk.remove(folder, temporary)  # left over by a holder that was killed
+        try:
+            self._fill(folder, temporary, base, document.raw)
+            try:
+                self._disk.exchange(folder, temporary, place.name)
+            except ExchangeUnsupported:
+                return self._rename_over(folder, place, base, document)
+            except FileNotFoundError:
+                raise _Disturbed from None
+            return self._confirm(folder, place, base, document)
+        except BaseException as error:
+            if not (isinstance(error, Fault) and error.reason == "DURABILITY_UNKNOWN"):
+                self._remove(folder, temporary)
+            raise
+
+    def _fill(self, folder: int, temporary: str, base: Entry, raw: bytes) -> None:
+        descriptor = self._disk.create(folder, temporary, base.stat.st_mode & 0o7777)
+        try:
+            made = self._disk.fstat(descriptor)
+            if (made.st_uid, made.st_gid) != (base.stat.st_uid, base.stat.st_gid):
+                self._disk.give_to(descriptor, base.stat.st_uid, base.stat.st_gid)
+            self._disk.write(descriptor, raw)
+            self._disk.sync(descriptor)
+        finally:
+            self._disk.close(descriptor)
+
+    def _confirm(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
+        """Behind the exchange: see that it displaced what was read, and make it durable; else take it back."""
+        try:
+            if self._content(folder, _temporary(place)) != base.raw:
+                raise _Disturbed
+            entry = self._entry(folder, place, document)
+            self._disk.sync_folder(folder)
+        except (OSError, _Disturbed) as error:
+            self._take_back(folder, place, document, error)
+            raise
+        return entry
+
+    def _take_back(self, folder: int, place: Place, document: Document, cause: Exception) -> None:
+        try:
+            self._disk.exchange(folder, _temporary(place), place.name)
+            if self._content(folder, _temporary(place)) != document.raw:
+                # Another program changed our version before it was taken back: its edit is the newest.
+                self._disk.exchange(folder, _temporary(place), place.name)
+        except OSError as error:
+            reported = cause if isinstance(cause, OSError) else error
+            raise trouble.durability_unknown(place.file, reported) from error
+
+    def _rename_over(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
+        """For file systems without exchange: compare once more, then rename."""
+        if self._content(folder, place.name) != base.raw:
+            raise _Disturbed
+        self._disk.rename(folder, _temporary(place), place.name)
+        entry = self._entry(folder, place, document)
+        try:
+            self._disk.sync_folder(folder)
+        except OSError as error:
+            raise trouble.durability_unknown(place.file, error) from error
+        return entry
+
+    def _content(self, folder: int, name: str) -> bytes | None:
+        """The bytes under a name; None where no file that can be read is there."""
+        try:
+            descriptor = self._disk.open_to_read(folder, name)
+        except OSError:
+            return None  # another program put a link or nothing there: certainly not what was read
+        try:
+            return self._disk.read(descriptor, self._disk.fstat(descriptor).st_size)
+        finally:
+            self._disk.close(descriptor)
+
+    def _entry(self, folder: int, place: Place, document: Document) -> Entry:
+        found = self._disk.stat(folder, place.name)
+        return Entry(signature(found), found, time.time_ns(), document.raw, document, None)
+
+    def _remove(self, folder: int, name: str) -> None:
+        try:
+            self._disk.remove(folder, name)
+        except OSError:
+            return  # the next holder of the lock removes it; what the caller asked for does not depend on it
+
+    def _mark(self, journal: Journal, batch: str, *, done: bool) -> None:
+        try:
+            journal.mark(batch, done=done)
+        except OSError:
+            return  # the next holder of the lock decides by evidence
+
+
+class _Answers:
+    """What each change of a batch will be told, once the batch is on the device."""
+
+    def __init__(self) -> None:
+        self.new: list[tuple[Request, Shot]] = []  # for the journal
+        self._give: list[Callable[[], None]] = []
+        self._seen: dict[str, tuple[Request, Shot]] = {}
+
+    def add(self, change: Change, draft: Draft, journal: Journal | None) -> None:
+        """Apply one change to the draft, or find the answer that its request got before."""
+        request = change.request
+        try:
+            shot = self._known(request, journal) if request else None
+            if shot is None:
+                shot = change.apply(draft)
+                if request:
+                    self.new.append((request, shot))
+                    self._seen[request.id] = (request, shot)
+        except Fault as fault:
+            refused = fault  # this change alone fails
+            self._give.append(lambda: change.future.set_exception(refused))
+            return
+        answer = shot
+        self._give.append(lambda: change.future.set_result(answer))
+
+    def give(self) -> None:
+        """Tell everybody."""
+        for each in self._give:
+            each()
+
+    def _known(self, request: Request, journal: Journal | None) -> Shot | None:
+        if seen := self._seen.get(request.id):
+            if seen[0].fingerprint != request.fingerprint:
+                raise faults.request_id_reused()
+            return seen[1]
+        return journal.answer(request) if journal else None
+
+
+def _sequence_id(place: Place, document: Document) -> str:
+    if place.file == PROJECT_FILE:
+        return ""
+    return document.head.id or identity.id_from_name(place.file.rpartition("/")[2]) or ""
+
+
+def _temporary(place: Place) -> str:
+    """One fixed name per file, owned by whoever holds its lock."""
+    return f".{place.name}.shotline-tmp"
+
+
+def _etag(document: Document, shot_id: str) -> str | None:
+    try:
+        index = document.find(shot_id)
+    except Fault:
+        return None  # it stands twice now: not what the batch left behind
+    return None if index is None else document.shot_etag(index)
+
+
+def _refuse(change: Change, fault: Fault) -> None:
+    if change.future.cancelled() or change.future.done():
+        return
+    if change.future.running() or change.future.set_running_or_notify_cancel():
+        change.future.set_exception(fault)
