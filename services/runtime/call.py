@@ -5,8 +5,8 @@ that wait until the deadline, calls to the next process.
 """
 
 import time
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
 
 DEFAULT_TIMEOUT = 30.0  # seconds, where the caller states no deadline
 
@@ -26,8 +26,8 @@ class Call:
     method: str  # "/shotline.studio.v1.StudioService/UpdateShot", or "/ipc/sequence:get-all"
     request_id: str  # `x-request-id` of the caller, else ours; names the call in every log line
     principal: Principal
-    authorization: str  # the header as it came, for the next process; empty where there was none
-    deadline: float  # time.monotonic() seconds
+    authorization: str = field(repr=False)  # the header as it came, for the next process; empty where there was none
+    deadline: float  # time.monotonic() seconds; infinite for a watch whose caller states none
 
     def remaining(self) -> float:
         """Seconds until the deadline, never negative."""
@@ -46,3 +46,13 @@ def deadline() -> float:
     """The monotonic time by which the current work must be done."""
     call = _current.get()
     return call.deadline if call else time.monotonic() + DEFAULT_TIMEOUT
+
+
+def begin(call: Call) -> Token[Call | None]:
+    """Make `call` the current one; `end` with the token restores what was before."""
+    return _current.set(call)
+
+
+def end(token: Token[Call | None]) -> None:
+    """Undo `begin`, in the same task."""
+    _current.reset(token)

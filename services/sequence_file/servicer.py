@@ -4,6 +4,8 @@ Methods raise faults and take their deadline from `runtime.call`, so a servicer 
 and, in one process, the gateway itself, which calls it without a context.
 """
 
+import time
+
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 
@@ -78,10 +80,16 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
 
     async def UpdateShot(self, request: pb.UpdateShotRequest, context: object = None) -> pb.Shot:
         edit, once = convert.to_edit(request), convert.to_request(request)
-        shot = await self._library.update_shot(request.project_path, request.sequence_id, edit, once, call.deadline())
+        shot = await self._library.update_shot(request.project_path, request.sequence_id, edit, once, _lock_deadline())
         return convert.from_shot(shot)
 
     async def UpdateProjectShot(self, request: pb.UpdateProjectShotRequest, context: object = None) -> pb.Shot:
         edit, once = convert.to_edit(request), convert.to_request(request)
-        shot = await self._library.update_project_shot(request.project_path, edit, once, call.deadline())
+        shot = await self._library.update_project_shot(request.project_path, edit, once, _lock_deadline())
         return convert.from_shot(shot)
+
+
+def _lock_deadline() -> float:
+    """Until when to wait for a file's lock: early enough that the caller still hears LOCK_TIMEOUT."""
+    deadline = call.deadline()
+    return deadline - min(0.1, max(0.0, deadline - time.monotonic()) / 10)

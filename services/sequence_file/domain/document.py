@@ -15,8 +15,8 @@ from services.sequence_file.domain import faults, identity, scan
 from services.sequence_file.domain.scan import Malformed
 
 BOM = b"\xef\xbb\xbf"
-# Strings are kept, white space between tokens is not part of the content.
-_TOKEN_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
+# Strings whole, everything else but white space.
+_CONTENT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\n\r"]+')
 
 
 class Replacement(NamedTuple):
@@ -127,7 +127,7 @@ class Document:
 
 def content_etag(raw: bytes) -> str:
     """Strong hash of JSON text, white space between tokens left out: reformatting is not a change."""
-    return hashlib.sha256(_TOKEN_SPACE.sub(rb"\1", raw)).hexdigest()[:32]
+    return hashlib.sha256(b"".join(_CONTENT.findall(raw))).hexdigest()[:32]
 
 
 def parse_sequence(raw: bytes, file: str) -> Document:
@@ -145,7 +145,19 @@ def _parse(raw: bytes, file: str, *, lists: Sequence[str], required: bool) -> Do
         return _scan(raw, file, lists, required)
     except Malformed as error:
         line, column = scan.place(raw, error.position)
-        raise faults.file_invalid(file, error.message, line, column) from None
+        raise faults.file_invalid(file, error.message, line, column, stated_id=_stated_id(raw)) from None
+
+
+def _stated_id(raw: bytes) -> str:
+    """The id that a broken document states before it breaks; "" if it does not."""
+    text = raw.decode("latin-1")
+    try:
+        for member in scan.members(text, text.index("{")):
+            if member.name == "id" and isinstance(member.value, str) and identity.is_sequence_id(member.value):
+                return member.value
+    except (Malformed, ValueError):
+        return ""
+    return ""
 
 
 def _scan(raw: bytes, file: str, lists: Sequence[str], required: bool) -> Document:
@@ -161,63 +173,78 @@ def _scan(raw: bytes, file: str, lists: Sequence[str], required: bool) -> Docume
         raise Malformed("the file is empty", start)
     if text[start] != "{":
         raise Malformed("the top level must be an object", start)
-    top: dict[str, scan.Member] = {}
-    end = start + 1
-    for member in scan.members(text, start):
-        if member.name in top:
-            raise Malformed(f"the name {member.name!r} stands twice", member.name_start)
-        top[member.name] = member
-        end = member.end
+    members: dict[str, Span] = {}
+    shots: dict[str, _Shots] = {}
+    position, end = scan.first_item(text, start), start + 1
+    while position >= 0:
+        name, value_start = scan.name_at(text, position)
+        if name in members:
+            raise Malformed(f"the name {name!r} stands twice", position)
+        if name in lists:
+            shots[name] = _shots(text, value_start, name)
+            end = shots[name].end
+        else:
+            _, end = scan.value_at(text, value_start)
+        members[name] = Span(value_start, end)
+        position = scan.next_item(text, end, "}")
     end = scan.skip_space(text, end) + 1
     if (rest := scan.skip_space(text, end)) != len(text):
         raise Malformed("something stands behind the document", rest)
-
-    holder = next((name for name in lists if name in top), None)
-    if holder is None and required:
+    if required and not shots:
         raise Malformed(f"{lists[0]!r} is missing", start)
-    starts, ends, ids = _shots(text, top[holder]) if holder else ([], [], [])
+    found = next((shots[name] for name in lists if name in shots), _Shots([], [], [], 0))
     positions: dict[str, int] = {}
     duplicates: set[str] = set()
-    for index, shot_id in enumerate(ids):
+    for index, shot_id in enumerate(found.ids):
         if shot_id is not None and positions.setdefault(shot_id, index) != index:
             duplicates.add(shot_id)
     return Document(
         file=file,
         raw=raw,
-        head=_head(text, top),
-        members={name: Span(member.start, member.end) for name, member in top.items()},
-        starts=starts,
-        ends=ends,
-        shot_ids=ids,
+        head=_head(text, members),
+        members=members,
+        starts=found.starts,
+        ends=found.ends,
+        shot_ids=found.ids,
         positions=positions,
         duplicates=frozenset(duplicates),
     )
 
 
-def _shots(text: str, member: scan.Member) -> tuple[list[int], list[int], list[str | None]]:
-    if text[member.start] != "[":
-        raise Malformed(f"{member.name!r} is not a list", member.start)
+class _Shots(NamedTuple):
+    starts: list[int]
+    ends: list[int]
+    ids: list[str | None]
+    end: int  # of the list
+
+
+def _shots(text: str, start: int, name: str) -> _Shots:
+    if text[start : start + 1] != "[":
+        raise Malformed(f"{name!r} is not a list", start)
     starts: list[int] = []
     ends: list[int] = []
     ids: list[str | None] = []
-    for start, end, value in scan.elements(text, member.start):
+    position, end = scan.first_item(text, start), start + 1
+    while position >= 0:
+        value, end = scan.value_at(text, position)
         if not isinstance(value, dict):
-            raise Malformed(f"shot {len(ids) + 1} is not an object", start)
+            raise Malformed(f"shot {len(ids) + 1} is not an object", position)
         shot_id = value.get("id")
         if isinstance(shot_id, str) and not shot_id.isascii():
-            whole = scan.decoded(text, start, end)
+            whole = scan.decoded(text, position, end)
             shot_id = whole.get("id") if isinstance(whole, dict) else None
-        starts.append(start)
+        starts.append(position)
         ends.append(end)
         # str() also turns a Number into its text.
         ids.append(str(shot_id) if isinstance(shot_id, str) and shot_id else None)
-    return starts, ends, ids
+        position = scan.next_item(text, end, "]")
+    return _Shots(starts, ends, ids, scan.skip_space(text, end) + 1)
 
 
-def _head(text: str, top: dict[str, scan.Member]) -> Head:
+def _head(text: str, members: dict[str, Span]) -> Head:
     def value(name: str) -> scan.Value:
-        member = top.get(name)
-        return scan.decoded(text, member.start, member.end) if member else None
+        span = members.get(name)
+        return scan.decoded(text, span.start, span.end) if span else None
 
     found = value("id")
     # A Number is its text; an id that no caller could send counts as unusable, not as absent.

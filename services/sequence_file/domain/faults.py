@@ -66,14 +66,18 @@ def duplicate_id(what: str, first: str, second: str) -> Fault:
     )
 
 
-def file_invalid(file: str, message: str, line: int = 0, column: int = 0) -> Fault:
+def file_invalid(file: str, message: str, line: int = 0, column: int = 0, *, stated_id: str = "") -> Fault:
     """The file is not what it should be, at a line and column counted from 1 (0: no place)."""
     place = f", line {line}, column {column}" if line else ""
     return Fault(
         Code.FAILED_PRECONDITION,
         "SEQUENCE_FILE_INVALID",
         f"{file}{place}: {message}",
-        metadata={"file": file, "line": str(line), "column": str(column)},
+        metadata={
+            "file": file,
+            **({"line": str(line), "column": str(column)} if line else {}),
+            **({"stated_id": stated_id} if stated_id else {}),
+        },
     )
 
 

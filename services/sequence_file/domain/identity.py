@@ -34,13 +34,22 @@ def is_sequence_file(name: str) -> bool:
     return _FILE_NAME.fullmatch(name) is not None
 
 
-def id_from_name(name: str) -> str | None:
+def id_from_name(file: str) -> str | None:
     """The id of a document without one: the number, else the stem, of its file name; None if that is no id."""
+    name = file.rpartition("/")[2]
     if not (match := _FILE_NAME.fullmatch(name)):
         return None
     number = match[1]
     text = number if number.isascii() and number.isdigit() else name.removesuffix(".json")
     return text if is_sequence_id(text) else None
+
+
+def id_of(own: str | None, file: str) -> str:
+    """The id of a sequence: its document's own, else the one of its file name. Raises SEQUENCE_FILE_INVALID."""
+    if found := own if own is not None else id_from_name(file):
+        return found
+    what = "it has no `id`, and its file name" if own is None else "its `id`"
+    raise faults.file_invalid(file, f"{what} is not one that a sequence can have")
 
 
 def normal(text: str) -> str:

@@ -83,18 +83,23 @@ def arranged(path: str, good: Iterable[SequenceFile], bad: Iterable[Unreachable]
     by_id: defaultdict[str, list[SequenceFile]] = defaultdict(list)
     for each in sorted(good, key=_playing_order):
         by_id[each.id].append(each)
-    unreachable = list(bad)
+    cannot_be_meant = list(bad)
     for sequence_id, files in by_id.items():
         if len(files) > 1:
             first, second = files[0].document.file, files[1].document.file
             fault = faults.duplicate_id(f"the sequence id {sequence_id!r}", first, second)
-            unreachable += [Unreachable(file=each.document.file, id=sequence_id, fault=fault) for each in files]
+            cannot_be_meant += [Unreachable(file=each.document.file, id=sequence_id, fault=fault) for each in files]
     return Project(
         path=path,
         sequences=tuple(files[0] for files in by_id.values() if len(files) == 1),
-        unreachable=tuple(sorted(unreachable, key=lambda each: each.file)),
+        unreachable=tuple(sorted(cannot_be_meant, key=lambda each: each.file)),
         has_project_file=has_project_file,
     )
+
+
+def unreachable(file: str, fault: Fault) -> Unreachable:
+    """A file that cannot be read, with the id that it states before it breaks, else the one of its name."""
+    return Unreachable(file=file, id=fault.metadata.get("stated_id") or identity.id_from_name(file) or "", fault=fault)
 
 
 def find_sequence(project: Project, sequence_id: str) -> SequenceFile:

@@ -30,12 +30,15 @@ class Style:
 
 def style_of(raw: bytes) -> Style:
     """The layout of a document, read off its first lines."""
-    text = raw[:4096].decode("latin-1")
-    brace = text.find("{")
-    name = scan.skip_space(text, brace + 1)
-    gap = text[brace + 1 : name]
-    after = text[text.find('"', name + 1) + 1 :]
-    colon = ": " if after.lstrip(" \t").startswith((": ", ":\t", ":\n", ":\r")) else ":"
+    # Enough for any first name that a person would read.
+    text = raw[:65_536].decode("latin-1")
+    brace = text.index("{")
+    first = scan.first_item(text, brace)
+    if first < 0:
+        return Style("", "", ":", ",")
+    gap = text[brace + 1 : first]
+    _, value = scan.name_at(text, first)
+    colon = ": " if text[value - 1] in " \t\r\n" else ":"
     if "\n" not in gap:
         return Style("", "", colon, ", " if colon == ": " else ",")
     unit = gap.rpartition("\n")[2]

@@ -87,51 +87,22 @@ def value_at(text: str, position: int) -> tuple[Value, int]:
 
 def members(text: str, start: int) -> Iterator[Member]:
     """The members of the object whose brace is at `start`. The closing brace is behind the last one."""
+    position = first_item(text, start)
+    while position >= 0:
+        name, value_start = name_at(text, position)
+        value, end = value_at(text, value_start)
+        yield Member(name, position, value_start, end, value)
+        position = next_item(text, end, "}")
+
+
+def first_item(text: str, start: int) -> int:
+    """Position of the first member or element behind the bracket at `start`; -1 where there is none."""
     position = skip_space(text, start + 1)
-    if text[position : position + 1] == "}":
-        return
-    while True:
-        name_start = position
-        if text[position : position + 1] != '"':
-            raise Malformed("a name in double quotes should stand here", position)
-        name, position = _name(text, position)
-        position = skip_space(text, position)
-        if text[position : position + 1] != ":":
-            raise Malformed("a colon should stand here", position)
-        position = skip_space(text, position + 1)
-        value, end = value_at(text, position)
-        yield Member(name, name_start, position, end, value)
-        position = _next(text, end, "}")
-        if position < 0:
-            return
+    return -1 if text[position : position + 1] == ("}" if text[start] == "{" else "]") else position
 
 
-def elements(text: str, start: int) -> Iterator[tuple[int, int, Value]]:
-    """Start, end and value of each element of the array whose bracket is at `start`."""
-    position = skip_space(text, start + 1)
-    if text[position : position + 1] == "]":
-        return
-    while True:
-        value, end = value_at(text, position)
-        yield position, end, value
-        position = _next(text, end, "]")
-        if position < 0:
-            return
-
-
-def decoded(text: str, start: int, end: int) -> Value:
-    """The value of a span with its strings as they are meant."""
-    return cast(Value, _DECODER.decode(text[start:end].encode("latin-1").decode("utf-8")))
-
-
-def place(raw: bytes, position: int) -> tuple[int, int]:
-    """Line and column of a byte offset, both from 1, columns in characters."""
-    line_start = raw.rfind(b"\n", 0, position) + 1
-    return raw.count(b"\n", 0, position) + 1, len(raw[line_start:position].decode("utf-8", "replace")) + 1
-
-
-def _next(text: str, position: int, closing: str) -> int:
-    """Position of the next item behind a comma, or -1 at the closing bracket."""
+def next_item(text: str, position: int, closing: str) -> int:
+    """Position of the next item behind one that ends at `position`; -1 at the closing bracket."""
     position = skip_space(text, position)
     if (found := text[position : position + 1]) == closing:
         return -1
@@ -143,9 +114,26 @@ def _next(text: str, position: int, closing: str) -> int:
     return position
 
 
-def _name(text: str, position: int) -> tuple[str, int]:
+def name_at(text: str, position: int) -> tuple[str, int]:
+    """The name of the member that begins at `position`, and where its value begins."""
+    if text[position : position + 1] != '"':
+        raise Malformed("a name in double quotes should stand here", position)
     try:
         name, end = scanstring(text, position + 1, True)
     except json.JSONDecodeError as error:
         raise Malformed(error.msg, error.pos) from None
-    return (name if name.isascii() else cast(str, decoded(text, position, end))), end
+    colon = skip_space(text, end)
+    if text[colon : colon + 1] != ":":
+        raise Malformed("a colon should stand here", colon)
+    return (name if name.isascii() else cast(str, decoded(text, position, end))), skip_space(text, colon + 1)
+
+
+def decoded(text: str, start: int, end: int) -> Value:
+    """The value of a span with its strings as they are meant."""
+    return cast(Value, _DECODER.decode(text[start:end].encode("latin-1").decode("utf-8")))
+
+
+def place(raw: bytes, position: int) -> tuple[int, int]:
+    """Line and column of a byte offset, both from 1, columns in characters."""
+    line_start = raw.rfind(b"\n", 0, position) + 1
+    return raw.count(b"\n", 0, position) + 1, len(raw[line_start:position].decode("utf-8", "replace")) + 1

@@ -13,7 +13,7 @@ from services.kernel.faults import Fault
 from services.sequence_file.domain import faults, identity
 from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.draft import Shot
-from services.sequence_file.domain.library import arranged
+from services.sequence_file.domain.library import arranged, unreachable
 from services.sequence_file.domain.ports import (
     PROJECT_FILE,
     Apply,
@@ -104,7 +104,7 @@ class FileSequences:
                 except FileNotFoundError:
                     continue  # removed between the listing and the look
                 except Fault as fault:
-                    bad.append(Unreachable(file=file, id=identity.id_from_name(name) or "", fault=fault))
+                    bad.append(unreachable(file, fault))
         finally:
             self._disk.close(opened)
         return arranged(folder.path, good, bad, has_project_file)
@@ -120,15 +120,9 @@ class FileSequences:
         if entry.document is None:
             assert entry.fault
             raise entry.fault
-        name = place.file.rpartition("/")[2]
-        own = entry.document.head.id
-        sequence_id = identity.id_from_name(name) if own is None else own
-        if not sequence_id:
-            what = "its `id`" if own is not None else "it has no `id`, and its file name"
-            raise faults.file_invalid(place.file, f"{what} is not one that a sequence can have")
         return SequenceFile(
             document=entry.document,
-            id=sequence_id,
+            id=identity.id_of(entry.document.head.id, place.file),
             modified=datetime.fromtimestamp(entry.stat.st_mtime, UTC),
         )
 

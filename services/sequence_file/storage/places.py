@@ -63,16 +63,16 @@ class Roots:
 
     def folder(self, project: ProjectFolder, name: str) -> ProjectFolder:
         """A folder of a project, links followed. Raises UNSAFE_FILE where they lead outside."""
-        return self._real(os.path.join(project.path, name), name)
+        return self._allowed(_real(project.path, name), name)
 
     def entry(self, project: ProjectFolder, file: str) -> Place:
         """A file of a project by its relative path, links followed. Raises UNSAFE_FILE where they lead outside."""
-        real = os.path.realpath(os.path.join(project.path, file))
-        folder = self._real(os.path.dirname(real), file)
-        return Place(folder.root, folder.below, os.path.basename(real), file)
+        path, _, name = _real(project.path, *file.split("/")).rpartition(os.sep)
+        folder = self._allowed(path or os.sep, file)
+        return Place(folder.root, folder.below, name, file)
 
-    def _real(self, path: str, file: str) -> ProjectFolder:
-        if folder := self._below(os.path.realpath(path)):
+    def _allowed(self, real: str, file: str) -> ProjectFolder:
+        if folder := self._below(real):
             return folder
         raise faults.unsafe_file(file, "it is a link that leads out of the allowed folders")
 
@@ -92,6 +92,16 @@ def refuse_unsafe(file: str, found: os.stat_result) -> None:
         raise faults.unsafe_file(file, "it is not a regular file")
     if not found.st_mode & 0o444:
         raise faults.unsafe_file(file, "its mode lets nobody read it; try chmod u+r")
+
+
+def _real(base: str, *names: str) -> str:
+    """The real path of something below a real path; one look each where no link is met."""
+    path = base
+    for name in names:
+        path = f"{path.rstrip(os.sep)}{os.sep}{name}"
+        if os.path.islink(path):
+            return os.path.realpath(os.path.join(base, *names))
+    return path
 
 
 def _check(path: str) -> None:

@@ -129,7 +129,8 @@ class Writer:
             assert base.fault
             raise base.fault
         journal = self._settled_journal(place, base.document) if any(each.request for each in batch) else None
-        draft = Draft(base.document, _sequence_id(place, base.document))
+        is_project = place.file == PROJECT_FILE
+        draft = Draft(base.document, "" if is_project else identity.id_of(base.document.head.id, place.file))
         answers = _Answers()
         for each in batch:
             answers.add(each, draft, journal)
@@ -179,7 +180,6 @@ class Writer:
     def _swap(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
         """Put the document's bytes in the place of `base`, durably. Raises _Disturbed, Fault, OSError."""
         temporary = _temporary(place)
-        self._disk.remove(folder, temporary)  # left over by a holder that was killed
         try:
             self._fill(folder, temporary, base, document.raw)
             try:
@@ -195,7 +195,12 @@ class Writer:
             raise
 
     def _fill(self, folder: int, temporary: str, base: Entry, raw: bytes) -> None:
-        descriptor = self._disk.create(folder, temporary, base.stat.st_mode & 0o7777)
+        mode = base.stat.st_mode & 0o7777
+        try:
+            descriptor = self._disk.create(folder, temporary, mode)
+        except FileExistsError:
+            self._disk.remove(folder, temporary)  # left over by a holder that was killed
+            descriptor = self._disk.create(folder, temporary, mode)
         try:
             made = self._disk.fstat(descriptor)
             if (made.st_uid, made.st_gid) != (base.stat.st_uid, base.stat.st_gid):
@@ -303,12 +308,6 @@ class _Answers:
                 raise faults.request_id_reused()
             return seen[1]
         return journal.answer(request) if journal else None
-
-
-def _sequence_id(place: Place, document: Document) -> str:
-    if place.file == PROJECT_FILE:
-        return ""
-    return document.head.id or identity.id_from_name(place.file.rpartition("/")[2]) or ""
 
 
 def _temporary(place: Place) -> str:

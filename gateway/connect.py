@@ -1,0 +1,188 @@
+"""Connect and gRPC-Web over HTTP: StudioService, and the forwarded services' unary and server-streaming RPCs.
+
+Endpoints are built from the contracts' descriptors; nothing is generated for them.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+from connectrpc.code import Code as ConnectCode
+from connectrpc.compat import google_protobuf_codecs
+from connectrpc.errors import ConnectError, ErrorDetail
+from connectrpc.interceptor import MetadataInterceptor
+from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
+from connectrpc.request import RequestContext
+from connectrpc.server import ConnectASGIApplication, Endpoint
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from protobuf.wkt import Any as WireAny
+
+from gateway.exchange import MAX_BODY_BYTES, Exchange, Scope
+from services.kernel.faults import Code, Fault, invalid_field
+from services.runtime.admission import Admission, Door
+from services.runtime.status import to_status
+
+Context = RequestContext[Message, Message]
+Unary = Callable[[Message, Context], Awaitable[Message]]
+Stream = Callable[[Message, Context], AsyncIterator[Message]]
+
+_UNARY_TYPES = frozenset({"application/json", "application/proto"})
+_STREAM_TYPES = frozenset({"application/connect+json", "application/connect+proto"})
+_WEB_TYPES = frozenset({"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"})
+
+_IDEMPOTENCY = {
+    MethodOptions.IDEMPOTENCY_UNKNOWN: IdempotencyLevel.UNKNOWN,
+    MethodOptions.NO_SIDE_EFFECTS: IdempotencyLevel.NO_SIDE_EFFECTS,
+    MethodOptions.IDEMPOTENT: IdempotencyLevel.IDEMPOTENT,
+}
+
+# What the Connect library finds wrong by itself, in our words.
+_OF_LIBRARY = {
+    ConnectCode.INVALID_ARGUMENT: (Code.INVALID_ARGUMENT, "INVALID_FIELD"),
+    ConnectCode.RESOURCE_EXHAUSTED: (Code.RESOURCE_EXHAUSTED, "TOO_LARGE"),
+    ConnectCode.DEADLINE_EXCEEDED: (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    ConnectCode.UNIMPLEMENTED: (Code.UNIMPLEMENTED, "UNKNOWN_METHOD"),
+    ConnectCode.INTERNAL: (Code.INVALID_ARGUMENT, "INVALID_FIELD"),  # its word for a broken envelope
+}
+
+
+class ConnectDoor:
+    """Answers Connect and gRPC-Web requests for a set of methods."""
+
+    def __init__(
+        self,
+        door: Door,
+        unary: Iterable[tuple[MethodDescriptor, Unary]],
+        streams: Iterable[tuple[MethodDescriptor, Stream]],
+    ) -> None:
+        self._methods: dict[str, MethodInfo[Message, Message]] = {}
+        endpoints: dict[str, Endpoint[Message, Message]] = {}
+        for descriptor, answer in unary:
+            info = _info(descriptor, StreamType.UNARY)
+            endpoints[_path(info)] = Endpoint.unary(info, answer)
+            self._methods[_path(info)] = info
+        for descriptor, stream in streams:
+            info = _info(descriptor, StreamType.SERVER_STREAM)
+            endpoints[_path(info)] = Endpoint.server_stream(info, stream)
+            self._methods[_path(info)] = info
+        self._application = _Application(
+            service=None,
+            endpoints=lambda _: endpoints,
+            interceptors=(_Admitted(door),),
+            read_max_bytes=MAX_BODY_BYTES,
+            compressions=(),
+            codecs=google_protobuf_codecs(),
+        )
+
+    async def answer(self, exchange: Exchange, scope: Scope) -> None:
+        """Answer one request. Raises Fault for one that is none of an RPC here."""
+        self._check(exchange, scope)
+        try:
+            await self._application(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # The door ended the call, by its deadline or because the process stops, and it has been answered.
+
+    def _check(self, exchange: Exchange, scope: Scope) -> None:
+        """What the library would refuse without a reason, or before the call is admitted."""
+        if (method := self._methods.get(exchange.path)) is None:
+            raise Fault(Code.UNIMPLEMENTED, "UNKNOWN_METHOD", f"nothing here is called {exchange.path[:100]!r}")
+        safe = method.idempotency_level is IdempotencyLevel.NO_SIDE_EFFECTS and method.stream_type is StreamType.UNARY
+        query = scope.get("query_string", b"")
+        if exchange.method == "GET" and safe and query.isascii():
+            kind = "application/" + ("proto" if b"encoding=proto" in query else "json")
+            known = b"encoding=proto" in query or b"encoding=json" in query
+        elif exchange.method == "POST":
+            kind = exchange.headers.get("content-type", "")
+            own = _UNARY_TYPES if method.stream_type is StreamType.UNARY else _STREAM_TYPES
+            known = kind in _WEB_TYPES or kind.partition(";")[0].strip().lower() in own
+        else:
+            raise Fault(Code.INVALID_ARGUMENT, "METHOD_NOT_ALLOWED", f"{exchange.method}: an RPC is called by POST")
+        if not known:
+            raise Fault(
+                Code.INVALID_ARGUMENT, "UNSUPPORTED_MEDIA_TYPE", f"{kind[:100]!r} is no content type of this RPC"
+            )
+        headers = exchange.headers
+        if headers.get("connect-protocol-version", "1") != "1":
+            raise invalid_field("connect-protocol-version", "must be 1")
+        if not re.fullmatch("[0-9]{1,10}", headers.get("connect-timeout-ms", "0")):
+            raise invalid_field("connect-timeout-ms", "must be a whole number of milliseconds")
+        if not re.fullmatch("[0-9]{1,8}[HMSmun]", headers.get("grpc-timeout", "0n")):
+            raise invalid_field("grpc-timeout", "must be a number and its unit, e.g. 100m")
+        if not all(map(str.isascii, headers.values())):
+            raise invalid_field("headers", "must be ASCII")
+
+
+class _Application(ConnectASGIApplication[None]):
+    path = ""
+
+
+class _Admitted(MetadataInterceptor[Admission]):
+    """Every RPC through the door, before its body is read; every failure out as a fault with its details."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def on_start(self, ctx: Context) -> Admission:
+        timeout_ms = ctx.timeout_ms
+        admission = self._door.admit(
+            _path(ctx.method),
+            ctx.request_headers,
+            timeout=None if timeout_ms is None else timeout_ms / 1000,
+            watch=ctx.method.stream_type is StreamType.SERVER_STREAM,
+            peer=ctx.client_address or "",
+            transport="grpc-web" if ctx.request_headers.get("content-type") in _WEB_TYPES else "connect",
+        )
+        try:
+            call = await admission.__aenter__()
+        except Fault as fault:
+            raise _told(fault, ctx) from None
+        ctx.response_headers["x-request-id"] = call.request_id
+        return admission
+
+    async def on_end(self, token: Admission, ctx: Context, error: Exception | None, /) -> None:
+        cause = _cause(error)
+        try:
+            await token.__aexit__(type(cause) if cause else None, cause, cause.__traceback__ if cause else None)
+        except Fault as fault:
+            raise _told(fault, ctx) from None
+        if isinstance(cause, Fault):
+            raise _told(cause, ctx)
+
+
+def _cause(error: Exception | None) -> BaseException | None:
+    """What ended the call, as the door wants to hear it."""
+    if not isinstance(error, ConnectError):
+        return error
+    if error.code is ConnectCode.CANCELED:
+        return asyncio.CancelledError()  # whether by the client or by the door, the door knows
+    code, reason = _OF_LIBRARY.get(error.code, (Code.INTERNAL, "INTERNAL"))
+    return Fault(code, reason, error.message)
+
+
+def _told(fault: Fault, ctx: Context) -> ConnectError:
+    if fault.retry_after is not None:
+        ctx.response_headers["retry-after"] = str(max(1, round(fault.retry_after)))
+    details = [ErrorDetail(WireAny(type_url=one.type_url, value=one.value)) for one in to_status(fault).details]
+    code = ConnectCode.CANCELED if fault.code is Code.CANCELLED else ConnectCode[fault.code.name]
+    return ConnectError(code, fault.message, details)
+
+
+def _info(method: MethodDescriptor, kind: StreamType) -> MethodInfo[Message, Message]:
+    return MethodInfo(
+        name=method.name,
+        service_name=method.containing_service.full_name,
+        input=GetMessageClass(method.input_type),
+        output=GetMessageClass(method.output_type),
+        idempotency_level=_IDEMPOTENCY[method.GetOptions().idempotency_level],
+        stream_type=kind,
+    )
+
+
+def _path(method: MethodInfo[Message, Message]) -> str:
+    return f"/{method.service_name}/{method.name}"

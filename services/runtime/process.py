@@ -1,0 +1,63 @@
+"""How a process begins and ends: event loop, signals, exit codes. Each main calls `run`, once."""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from services.runtime.settings import SettingsError
+
+EXIT_HURRIED = 1  # a second signal cut the drain short
+EXIT_SETTINGS = 2
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `main(stopping)` to its end. SIGTERM and SIGINT set `stopping`; a second signal ends `main` at
+    once. A SettingsError is printed and exits with 2."""
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_stopped(main))
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(EXIT_SETTINGS) from None
+
+
+def warmed_up() -> None:
+    """Leave what exists now out of garbage collections: it stays until the end, and walking it stops the
+    process for tens of milliseconds. Called once everything is loaded."""
+    gc.collect()
+    gc.freeze()
+
+
+async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        if stopping.is_set():
+            task.cancel()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows' loop has no signal handlers
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+    try:
+        await main(stopping)
+    except asyncio.CancelledError:
+        if not stopping.is_set():
+            raise
+        raise SystemExit(EXIT_HURRIED) from None
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # Windows: asyncio's own loop
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

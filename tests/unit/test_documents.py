@@ -1,0 +1,80 @@
+"""What counts as a sequence file, and where the fault of one that does not stands."""
+
+import pytest
+
+from services.kernel.faults import Code, Fault
+from services.sequence_file.domain.document import parse_project, parse_sequence
+
+BROKEN = [
+    (b"", 1, 1),
+    (b" \n ", 2, 2),
+    (b'{"shots":[', 1, 11),
+    ('{"shots":[]}'.encode("utf-16"), 1, 1),
+    (b'{\n "a":"\xff"}', 2, 7),
+    (b"[]", 1, 1),
+    (b"null", 1, 1),
+    (b"{}", 1, 1),
+    (b'{"shots":{}}', 1, 10),
+    (b'{\n  "shots": [],\n}', 3, 1),
+    (b'{"shots":[{"id":"a"},]}', 1, 22),
+    (b'{"shots":[],"shots":[]}', 1, 13),
+    (b'{"shots":[\n{"a":1,"a":2}]}', 2, 1),
+    (b'{"shots":[null]}', 1, 11),
+    (b'{"shots":[],"a":NaN}', 1, 17),
+    (b'{"shots":[]}}', 1, 13),
+    (b'{"shots":[]} x', 1, 14),
+    (b'{"shots":[],"a":"\x01"}', 1, 18),
+    ('{"é":1,\n"ü":é,"shots":[]}'.encode(), 2, 5),
+    (b'{"shots":[],"a":' + b"[" * 5000 + b"]" * 5000 + b"}", 1, 17),
+]
+
+
+@pytest.mark.parametrize(("raw", "line", "column"), BROKEN, ids=[str(raw[:20]) for raw, _, _ in BROKEN])
+def test_a_broken_file_is_refused_with_line_and_column(raw: bytes, line: int, column: int) -> None:
+    with pytest.raises(Fault) as caught:
+        parse_sequence(raw, "sequences/sequence_001.json")
+    fault = caught.value
+    assert (fault.code, fault.reason) == (Code.FAILED_PRECONDITION, "SEQUENCE_FILE_INVALID")
+    assert (fault.metadata["line"], fault.metadata["column"]) == (str(line), str(column))
+    assert "sequences/sequence_001.json" in fault.message
+
+
+def test_the_naive_reader_answers_an_empty_list_for_a_broken_file() -> None:
+    """Upstream's reader, after seed 001's description: what this context exists to replace."""
+    import json
+
+    def naive(raw: bytes) -> list[object]:
+        try:
+            return list(json.loads(raw)["shots"])
+        except (ValueError, KeyError, TypeError):
+            return []
+
+    assert naive(b'{"shots":[') == []
+
+
+def test_what_javascript_accepts_is_read() -> None:
+    raw = '\ufeff{"shots":[{"id":"a","s":"\\ud800","n":1e999,"i":' + "9" * 5000 + "}]}"
+    document = parse_sequence(raw.encode(), "f")
+    assert document.shot(0).startswith(b'{"id":"a"')
+
+
+def test_shots_are_known_by_text_number_or_not_at_all() -> None:
+    raw = '{"shots":[{"id":"a"},{"id":7},{},{"id":null},{"id":""},{"id":"é\\u00e9"},{"id":{}}]}'
+    assert parse_sequence(raw.encode(), "f").shot_ids == ["a", "7", None, None, None, "éé", None]
+
+
+def test_a_shot_id_that_stands_twice_cannot_be_meant() -> None:
+    document = parse_sequence(b'{"shots":[{"id":"a"},{"id":"b"},{"id":"a"}]}', "f")
+    assert document.find("b") == 1
+    with pytest.raises(Fault) as caught:
+        document.find("a")
+    assert caught.value.reason == "DUPLICATE_ID"
+    assert "shot 1" in caught.value.message
+    assert "shot 3" in caught.value.message
+
+
+def test_regular_shots_are_those_of_the_storyboard_if_there_is_one() -> None:
+    both = parse_project(b'{"shots":[{"id":"a"}],"storyboard":[{"id":"b"}]}', "project.json")
+    assert both.shot_ids == ["b"]
+    assert parse_project(b'{"shots":[{"id":"a"}]}', "project.json").shot_ids == ["a"]
+    assert parse_project(b"{}", "project.json").shot_ids == []
