@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
+from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 
 from services.kernel.faults import Current, Fault
 from services.runtime import status
-from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
-from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import orjson
+from shotline.studio.v1 import studio_service_pb2 as pb
 
 from gateway.arguments import Arguments, bind, in_camel_case
 from gateway.compose import Studio
 from services.kernel.faults import Code, Fault
-from shotline.studio.v1 import studio_service_pb2 as pb
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 # A list that another program changes while its pages are read is read anew this often.

@@ -1,9 +1,10 @@
 """The studio's calls, composed from the services behind the gateway. Messages in, messages out."""
 
-from gateway.backends import SequenceFiles
-from services.kernel.faults import Code, Fault, invalid_field
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
+
+from gateway.backends import SequenceFiles
+from services.kernel.faults import Code, Fault, invalid_field
 
 
 class Studio:

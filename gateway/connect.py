@@ -21,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 from protobuf.wkt import Any as WireAny
 
 from gateway.exchange import MAX_BODY_BYTES, Exchange, Scope
+from gateway.forward import path
 from services.kernel.faults import Code, Fault, invalid_field
 from services.runtime.admission import Admission, Door
 from services.runtime.status import to_status
@@ -58,19 +59,15 @@ class ConnectDoor:
         unary: Iterable[tuple[MethodDescriptor, Unary]],
         streams: Iterable[tuple[MethodDescriptor, Stream]],
     ) -> None:
-        self._methods: dict[str, MethodInfo[Message, Message]] = {}
-        endpoints: dict[str, Endpoint[Message, Message]] = {}
-        for descriptor, answer in unary:
-            info = _info(descriptor, StreamType.UNARY)
-            endpoints[_path(info)] = Endpoint.unary(info, answer)
-            self._methods[_path(info)] = info
-        for descriptor, stream in streams:
-            info = _info(descriptor, StreamType.SERVER_STREAM)
-            endpoints[_path(info)] = Endpoint.server_stream(info, stream)
-            self._methods[_path(info)] = info
+        calls = {path(method): Endpoint.unary(_info(method, StreamType.UNARY), answer) for method, answer in unary}
+        watches = {
+            path(method): Endpoint.server_stream(_info(method, StreamType.SERVER_STREAM), stream)
+            for method, stream in streams
+        }
+        self._methods = {name: endpoint.method for name, endpoint in (*calls.items(), *watches.items())}
         self._application = _Application(
             service=None,
-            endpoints=lambda _: endpoints,
+            endpoints=lambda _: {**calls, **watches},
             interceptors=(_Admitted(door),),
             read_max_bytes=MAX_BODY_BYTES,
             compressions=(),
@@ -131,7 +128,7 @@ class _Admitted(MetadataInterceptor[Admission]):
     async def on_start(self, ctx: Context) -> Admission:
         timeout_ms = ctx.timeout_ms
         admission = self._door.admit(
-            _path(ctx.method),
+            f"/{ctx.method.service_name}/{ctx.method.name}",
             ctx.request_headers,
             timeout=None if timeout_ms is None else timeout_ms / 1000,
             watch=ctx.method.stream_type is StreamType.SERVER_STREAM,
@@ -182,7 +179,3 @@ def _info(method: MethodDescriptor, kind: StreamType) -> MethodInfo[Message, Mes
         idempotency_level=_IDEMPOTENCY[method.GetOptions().idempotency_level],
         stream_type=kind,
     )
-
-
-def _path(method: MethodInfo[Message, Message]) -> str:
-    return f"/{method.service_name}/{method.name}"

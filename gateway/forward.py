@@ -6,17 +6,17 @@ cancellation both ways. What does not: headers that belong to one hop, and an UN
 nothing more (the service is away), which gets its reason and a time to try again.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import NoReturn
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor, ServiceDescriptor
-
-from services.runtime.channels import open_channel
-from services.runtime.status import from_rpc_error
 from shotline.asset_graph.v1 import asset_graph_service_pb2
 from shotline.sequence_file.v1 import sequence_file_service_pb2
 from shotline.session.v1 import session_service_pb2
+
+from services.runtime.channels import open_channel
+from services.runtime.status import from_rpc_error
 
 CONTRACTS: Sequence[FileDescriptor] = (
     asset_graph_service_pb2.DESCRIPTOR,
@@ -26,6 +26,8 @@ CONTRACTS: Sequence[FileDescriptor] = (
 
 MetadataPair = tuple[str, str | bytes]
 Context = grpc.aio.ServicerContext[bytes, bytes]
+OneAnswer = grpc.aio.UnaryUnaryCall[bytes, bytes] | grpc.aio.StreamUnaryCall[bytes, bytes]
+ManyAnswers = grpc.aio.UnaryStreamCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
 
 # Said anew on each hop: by gRPC itself, and the first two by the channel for the call that is being answered.
 _OF_ONE_HOP = frozenset(
@@ -81,7 +83,7 @@ class _Handler(grpc.GenericRpcHandler):
         self._known = {path(method): method for service in services for method in service.methods}
         self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         name = details.method
         if (handler := self._handlers.get(name)) is not None:
             return handler
@@ -111,9 +113,9 @@ def forwarded(metadata: Iterable[MetadataPair]) -> list[MetadataPair]:
 
 def _forward(
     channel: grpc.aio.Channel, name: str, *, client_streams: bool, server_streams: bool
-) -> grpc.RpcMethodHandler[bytes, bytes]:
+) -> "grpc.RpcMethodHandler[bytes, bytes]":
     if server_streams:
-        begin = (channel.stream_stream if client_streams else channel.unary_stream)(name)
+        begin: Callable[..., ManyAnswers] = (channel.stream_stream if client_streams else channel.unary_stream)(name)
 
         async def relay_many(sent: object, context: Context) -> AsyncIterator[bytes]:
             stream = begin(sent, metadata=_onward(context), timeout=context.time_remaining())
@@ -131,7 +133,7 @@ def _forward(
             return grpc.stream_stream_rpc_method_handler(relay_many)
         return grpc.unary_stream_rpc_method_handler(relay_many)
 
-    ask = (channel.stream_unary if client_streams else channel.unary_unary)(name)
+    ask: Callable[..., OneAnswer] = (channel.stream_unary if client_streams else channel.unary_unary)(name)
 
     async def relay_one(sent: object, context: Context) -> bytes:
         asked = ask(sent, metadata=_onward(context), timeout=context.time_remaining())

@@ -81,7 +81,7 @@ class HttpDoor:
                 )
         if exchange.head_bytes > MAX_HEADER_BYTES:
             raise too_large("head", MAX_HEADER_BYTES)
-        if (length := headers.get("content-length", "0")) and len(length) > 8 or int(length) > MAX_BODY_BYTES:
+        if int(headers.get("content-length") or "0") > MAX_BODY_BYTES:
             raise too_large("body", MAX_BODY_BYTES)
 
     async def _preflight(self, exchange: Exchange) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
+from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 from gateway import forward_web
 from gateway.backends import Backends, RemoteSequenceFiles
@@ -28,7 +29,6 @@ from services.runtime.logs import open_log
 from services.runtime.server import Server
 from services.runtime.settings import Environment
 from services.runtime.tokens import StaticTokens, read_token_file
-from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 
 class Gateway:

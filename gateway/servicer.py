@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from google.protobuf.descriptor import MethodDescriptor
+from shotline.studio.v1 import studio_service_pb2 as pb
+from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 from gateway.channels import Channels
 from gateway.compose import Studio
 from gateway.connect import Unary
-from shotline.studio.v1 import studio_service_pb2 as pb
-from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 STUDIO = pb.DESCRIPTOR.services_by_name["StudioService"]
 

@@ -83,7 +83,8 @@ async def watch_health(channel: grpc.aio.Channel, service: str) -> AsyncIterator
     stub = health_pb2_grpc.HealthStub(channel)
     last: bool | None = None
     while True:
-        # The channel calls no server that says NOT_SERVING, so this waits as well.
+        # The first answer is wanted at once; after it there is time to wait for a server that can be called,
+        # which one that says NOT_SERVING for "" cannot.
         answers = stub.Watch(health_pb2.HealthCheckRequest(service=service), wait_for_ready=last is not None)
         try:
             async for answer in answers:

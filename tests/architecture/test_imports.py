@@ -1,0 +1,66 @@
+"""The import rules, and that they are about something: every package has a place in them."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PLACED = {
+    "services": {"kernel", "runtime", "sequence_file", "local"},
+    "gateway": {"cli"},
+}
+
+
+def contracts() -> list[dict[str, object]]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found: list[dict[str, object]] = settings["tool"]["importlinter"]["contracts"]
+    return found
+
+
+def test_every_package_has_a_place() -> None:
+    for top, known in PLACED.items():
+        packages = {path.parent.name for path in (ROOT / top).glob("*/__init__.py")}
+        assert packages == known, f"place the new package of {top} in the import rules of pyproject.toml and here"
+
+
+def test_the_rules_name_modules_that_exist() -> None:
+    names = {
+        str(name)
+        for contract in contracts()
+        for key in ("source_modules", "forbidden_modules", "modules")
+        for name in contract.get(key, [])  # type: ignore[attr-defined]
+    }
+    ours = {name for name in names if name.split(".")[0] in PLACED}
+    assert len(ours) > 8
+    for name in ours:
+        path = ROOT / name.replace(".", "/")
+        assert path.is_dir() or path.with_suffix(".py").is_file(), name
+
+
+def test_the_import_rules_hold() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " kept, 0 broken" in done.stdout
+
+
+def test_a_forbidden_import_is_found(tmp_path: Path) -> None:
+    """The rules can fail: the same contracts over a copy in which a domain imports gRPC."""
+    import shutil
+
+    for top in (*PLACED, "protos/gen/python/shotline"):
+        shutil.copytree(ROOT / top, tmp_path / Path(top).name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    broken = tmp_path / "services/sequence_file/domain/scan.py"
+    broken.write_text(broken.read_text() + "\nimport grpc\n")
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c(['--no-cache'])"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "services.sequence_file.domain.scan -> grpc" in done.stdout
