@@ -67,7 +67,7 @@ class Listener:
         if self._server is None or self._serving is None:
             self._socket.close()
             return
-        self._server.should_exit = True
+        self._server.stop.set()
         await self._serving
 
 
@@ -75,10 +75,20 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self.stop = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.ready.set()
+
+    async def main_loop(self) -> None:
+        # Its own looks ten times a second whether to end; once is enough for what a tick does: the date header.
+        while not self.stop.is_set():
+            await self.on_tick(0)
+            try:
+                await asyncio.wait_for(self.stop.wait(), 1)
+            except TimeoutError:
+                pass  # the next tick
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

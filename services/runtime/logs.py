@@ -7,9 +7,11 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
+
 from services.runtime import call
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 class Log:
@@ -20,9 +22,13 @@ class Log:
 
     def write(self, facts: dict[str, object]) -> None:
         """One line: the time, then `facts`, which JSON must be able to hold."""
-        line = _encode({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}) + "\n"
+        line: dict[str, object] = {"time": datetime.now(UTC), **facts}
         try:
-            os.write(self._descriptor, line.encode())
+            data = orjson.dumps(line, option=_OPTIONS)
+        except TypeError:  # a lone surrogate, of a file name that is not UTF-8
+            data = json.dumps(line, default=str).encode() + b"\n"
+        try:
+            os.write(self._descriptor, data)
         except OSError:
             pass  # a full disk, or a reader that went away, must not fail the calls that are logged
 

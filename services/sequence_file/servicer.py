@@ -63,13 +63,10 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
             if response.shots and taken > MAX_PAGE_BYTES:
                 last = index
                 break
-            response.shots.append(
-                pb.Shot(
-                    id=document.shot_ids[index] or "",
-                    document_json=document.shot(index).decode(),
-                    etag=document.shot_etag(index),
-                    stored_in=pb.StoredIn(file=document.file, sequence_id=sequence.id),
-                )
+            response.shots.add(
+                id=document.shot_ids[index] or "",
+                document_json=document.shot(index).decode(),
+                etag=document.shot_etag(index),
             )
         if last < len(document.starts):
             response.next_page_token = page_token(query, last, document.etag)

@@ -8,14 +8,19 @@ of the project. A batch is written and fsynced before its swap and marked done b
     {"void": …}     it did not
 
 A batch with neither mark was cut off. Whoever holds the file's lock next decides it by evidence:
-it happened if its shots have the etags that it was to give them. If somebody else changed a shot
+it happened if its shots have the etags that it was to give them. If another program changed a shot
 since, it counts as not happened: then a repeated request is made again, which loses nothing.
+
+Our own writers never destroy the evidence. Each, also one whose changes carry no request id, decides
+what is open before it writes, and sees that the marks are on the device: a mark is not fsynced, so a
+power cut may take it back, and by then the shots look different.
 """
 
 import json
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -31,6 +36,7 @@ _FILE = "requests.jsonl"
 _LOCK = "requests.lock"
 _REWRITE_BYTES = 16 * 1024 * 1024  # from this size on expired lines are dropped
 _REWRITE_PAUSE = 600.0  # seconds between two looks at what expired
+_NAME_BYTES = 48  # of a file's first line: more than the random part in it
 
 
 class _Answer(TypedDict):
@@ -62,13 +68,19 @@ class Journal:
 
     def __init__(self, disk: Disk, root: str, owner: tuple[str, ...]) -> None:
         self._disk = disk
+        self._project = (root, *owner)
         self._where = (root, *owner, STATE_FOLDER)
         self._guard = threading.Lock()
-        self._inode = 0
-        self._read_to = 0
         self._looked_at = time.monotonic()
+        # Which file was read: the number alone is not enough, since a new file may get that of a deleted one.
+        self._file: tuple[int, bytes] = (0, b"")
+        self._read_to = 0
+        self._synced_to = 0  # as far as this process knows
+        self._rooted: tuple[int, bytes] | None = None  # the file whose names are known to be on the device
         self._batches: dict[str, _Batch] = {}
         self._by_request: dict[str, _Batch] = {}
+        self._open: defaultdict[str, dict[str, _Batch]] = defaultdict(dict)  # by the key of their place
+        self._marked_to: dict[str, int] = {}  # the end of the last mark of each place
 
     def catch_up(self) -> None:
         """Read what other servers wrote since the last look. Raises OSError."""
@@ -82,11 +94,23 @@ class Journal:
     def open_batches(self, file: str) -> list[tuple[str, Mapping[str, tuple[str, str]]]]:
         """Batches of a file that have neither mark: their names and the etags of their shots."""
         with self._guard:
-            return [
-                (name, batch.line["shots"])
-                for name, batch in self._batches.items()
-                if batch.state == "open" and batch.line["file"] == file
-            ]
+            return [(name, batch.line["shots"]) for name, batch in self._open[file].items()]
+
+    def secure_marks(self, file: str) -> None:
+        """Wait until the marks of a file's batches are on the device, where they may not be. Raises OSError."""
+        with self._guard:
+            if self._marked_to.get(file, 0) <= self._synced_to:
+                return
+            known, end = self._file, self._read_to
+        folder = self._disk.open_folder(*self._where)
+        try:
+            descriptor = self._disk.open_to_append(folder, _FILE)
+            try:
+                self._make_durable(folder, descriptor, known, end)
+            finally:
+                self._disk.close(descriptor)
+        finally:
+            self._disk.close(folder)
 
     def answer(self, request: Request) -> Shot | None:
         """The answer that this request got before. Raises REQUEST_ID_REUSED for another change."""
@@ -130,46 +154,57 @@ class Journal:
 
     def mark(self, batch: str, *, done: bool) -> None:
         """Say what became of a batch. Raises OSError; then the next holder of the lock decides by evidence."""
-        word = "done" if done else "void"
-        with self._guard:
-            if known := self._batches.get(batch):
-                known.state = word
-        self._append(json.dumps({word: batch}), durably=False)
+        self._append(json.dumps({"done" if done else "void": batch}), durably=False)
 
     def _append(self, line: str, *, durably: bool) -> None:
         folder = self._disk.open_folder(*self._where)
         try:
-            descriptor, is_new = self._write_locked(folder, line)
+            descriptor, known, end = self._write_locked(folder, line)
             try:
                 if durably:  # outside of the lock: batches of other files need not wait for the device
-                    self._disk.sync(descriptor)
+                    self._make_durable(folder, descriptor, known, end)
             finally:
                 self._disk.close(descriptor)
-            if is_new:
-                self._disk.sync_folder(folder)  # the journal's own name must survive, too
         finally:
             self._disk.close(folder)
 
-    def _write_locked(self, folder: int, line: str) -> tuple[int, bool]:
-        """Append a line; the file's descriptor, and whether this process had not seen the file before."""
+    def _make_durable(self, folder: int, descriptor: int, known: tuple[int, bytes], end: int) -> None:
+        """Sync the file, and its name and its folder's name unless this process did so before."""
+        self._disk.sync(descriptor)
+        if known != self._rooted:
+            # Whoever made them may have been killed before this, or be on the way to it only now.
+            self._disk.sync_folder(folder)
+            project = self._disk.open_folder(*self._project)
+            try:
+                self._disk.sync_folder(project)
+            finally:
+                self._disk.close(project)
         with self._guard:
-            is_new = not self._inode
+            if known == self._file:
+                self._rooted = known
+                self._synced_to = max(self._synced_to, end)
+
+    def _write_locked(self, folder: int, line: str) -> tuple[int, tuple[int, bytes], int]:
+        """Append a line; the open file, which one it is, and how far it has been read now."""
+        with self._guard:
             lock = self._disk.open_to_append(folder, _LOCK)
+            descriptor = -1
             try:
                 # Held for microseconds by anybody, so this waits without a deadline.
                 while not self._disk.try_lock(lock):
                     time.sleep(0.0005)
                 self._drop_expired(folder)
                 descriptor = self._disk.open_to_append(folder, _FILE)
-                try:
-                    self._write(descriptor, line)
-                    self._catch_up(folder)
-                except BaseException:
-                    self._disk.close(descriptor)
-                    raise
-            finally:
-                self._disk.close(lock)
-        return descriptor, is_new
+                self._write(descriptor, line)
+                self._catch_up(folder)
+                stale, lock = lock, -1
+                self._disk.close(stale)
+            except BaseException:
+                for each in (lock, descriptor):
+                    if each >= 0:
+                        self._disk.close(each)
+                raise
+            return descriptor, self._file, self._read_to
 
     def _write(self, descriptor: int, line: str) -> None:
         size = self._disk.fstat(descriptor).st_size
@@ -181,22 +216,28 @@ class Journal:
         try:
             found = self._disk.stat(folder, _FILE)
         except FileNotFoundError:
-            return
-        if found.st_ino != self._inode or found.st_size < self._read_to:
-            self._inode, self._read_to = found.st_ino, 0
-            self._batches.clear()
-            self._by_request.clear()
-        if found.st_size == self._read_to:
+            return  # not written yet, or deleted: what is known stays known
+        if found.st_ino == self._file[0] and found.st_size == self._read_to:
             return
         descriptor = self._disk.open_to_append(folder, _FILE)
         try:
+            known = found.st_ino, self._disk.read(descriptor, _NAME_BYTES, 0)[:_NAME_BYTES]
+            if known != self._file or found.st_size < self._read_to:
+                self._forget(known)
             new = self._disk.read(descriptor, found.st_size - self._read_to, self._read_to)
         finally:
             self._disk.close(descriptor)
         whole = new.rfind(b"\n") + 1
-        self._read_to += whole
-        for line in new[:whole].splitlines():
+        for line in new[:whole].splitlines(keepends=True):
+            self._read_to += len(line)
             self._take(line)
+
+    def _forget(self, known: tuple[int, bytes]) -> None:
+        self._file, self._read_to, self._synced_to = known, 0, 0
+        self._batches.clear()
+        self._by_request.clear()
+        self._open.clear()
+        self._marked_to.clear()
 
     def _take(self, line: bytes) -> None:
         try:
@@ -204,13 +245,16 @@ class Journal:
         except ValueError:
             return  # torn by a crash before its batch was swapped: nothing happened
         if "batch" in read:
-            new = self._batches[read["batch"]] = _Batch(read, "open")
+            new = self._batches[read["batch"]] = self._open[read["file"]][read["batch"]] = _Batch(read, "open")
             for request in read["requests"]:
                 self._by_request[request["id"]] = new
         else:
             ((word, name),) = read.items()
             if batch := self._batches.get(name):
+                file = batch.line["file"]
                 batch.state = word
+                self._open[file].pop(name, None)
+                self._marked_to[file] = self._read_to
 
     def _drop_expired(self, folder: int) -> None:
         """Rewrite the file without what nobody can ask for any more. The journal's lock is held."""

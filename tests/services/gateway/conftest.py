@@ -39,14 +39,15 @@ OPENING = (
     '{"id": "s1",  "generation": {"prompt": "caf\\u00e9 at dawn", "model": "flux-dev", '
     '"parameters": {"steps": 20, "cfgScale": 7.50}}, "note": "<svg onload=x>"}'
 )
-SECOND = '{"id": 2, "big": 12345678901234567890}'
+SECOND = '{"id": 2, "n": 1E2}'
+THIRD = '{"id": "twin", "big": 12345678901234567890}'
 
 
 def harbour() -> dict[str, MemoryProject]:
     return {
         PROJECT: MemoryProject(
             sequences=[
-                MemorySequence("001", "sequences/sequence_001.json", [OPENING, SECOND, '{"id": "twin"}']),
+                MemorySequence("001", "sequences/sequence_001.json", [OPENING, SECOND, THIRD]),
                 MemorySequence("6", "sequences/sequence_006.json", ['{"id": "twin"}']),
             ],
             shots=['{"id": "loose", "n": 1.10}'],

@@ -141,9 +141,7 @@ async def test_a_server_that_comes_back_is_found_again(tiny: Any, serve: Any, co
     assert await do(b"", wait_for_ready=True, timeout=10) == b"new"
 
 
-async def test_the_call_that_is_being_answered_is_passed_on(
-    tiny: Any, serve: Any, connect: Any, door: Door
-) -> None:
+async def test_the_call_that_is_being_answered_is_passed_on(tiny: Any, serve: Any, connect: Any, door: Door) -> None:
     running = await serve(Do=tells_time_left)
     do = (await connect(running.address, token="not this one")).unary_unary(tiny.path("Do"))
     headers = {"authorization": f"Bearer {tiny.token}", "x-request-id": "edit-4"}

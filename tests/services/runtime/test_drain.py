@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.kernel.faults import Code
 from services.runtime import status
+from services.runtime.server import Server
 from services.runtime.settings import SettingsError
 
 PROGRAM = Path(__file__).with_name("tiny_process.py")
@@ -24,9 +25,7 @@ REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture
-async def start(
-    stack: AsyncExitStack, tmp_path: Path
-) -> AsyncIterator[Callable[..., Awaitable[tuple[asyncio.subprocess.Process, str]]]]:
+def start(stack: AsyncExitStack, tmp_path: Path) -> Callable[..., Awaitable[tuple[asyncio.subprocess.Process, str]]]:
     """Starts the tiny service as a process of its own; gives the process and its address."""
 
     async def begin(address: str = "127.0.0.1:0") -> tuple[asyncio.subprocess.Process, str]:
@@ -49,7 +48,7 @@ async def start(
         port = (await process.stdout.readline()).decode().strip()
         return process, f"127.0.0.1:{port}"
 
-    yield begin
+    return begin
 
 
 async def test_sigterm_says_not_serving_then_ends_watches_and_lets_calls_finish(
@@ -174,8 +173,6 @@ async def test_a_port_that_is_taken_is_an_error_not_half_of_the_calls(serve: Any
 
 
 async def test_draining_what_never_started_is_nothing(door: Any) -> None:
-    from services.runtime.server import Server
-
     await Server("tiny", "127.0.0.1:0", door, lambda server: []).drain(0, 0)
 
 

@@ -116,7 +116,7 @@ class Shot(_message.Message):
     """Strong hash of the shot's content, 32 hexadecimal digits. White space between tokens does not count."""
     @_builtins.property
     def stored_in(self) -> Global___StoredIn:
-        """The file that holds the shot."""
+        """The file that holds the shot. Absent in GetShotsResponse, which says it once for all."""
 
     def __init__(
         self,

@@ -178,7 +178,7 @@ class Shot(_message.Message):
     """Strong hash of the shot's content, 32 hexadecimal digits."""
     @_builtins.property
     def stored_in(self) -> Global___StoredIn:
-        """Where the shot is stored."""
+        """Where the shot is stored. Absent in GetShotsResponse: all stand in the sequence that was asked for."""
 
     def __init__(
         self,

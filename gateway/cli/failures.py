@@ -1,0 +1,91 @@
+"""How a command ends when it fails: one message on standard error, and an exit code.
+
+0  done
+1  the call failed, or troubles were found
+2  wrong usage
+3  Shotline cannot be reached
+"""
+
+import sys
+from typing import NoReturn
+
+import orjson
+import typer
+
+from services.kernel.faults import Code, Fault
+
+FAILED = 1
+WRONG_USAGE = 2
+UNREACHABLE = 3
+
+START = "start it with `shotline up`, or say where it runs with --address and --token"
+
+_REMEDIES = {
+    "TOKEN_INVALID": "a token lives as long as one `shotline up`: leave out --token and SHOTLINE_TOKEN to use its file",
+    "PROJECT_NOT_ALLOWED": "start Shotline with `shotline up --root FOLDER`, a folder above the project",
+    "PROJECT_NOT_FOUND": "check the path, or make a sample with `shotline project new PATH`",
+    "INVALID_PROJECT_PATH": "give the path of the project folder",
+    "SEQUENCE_NOT_FOUND": "`shotline project list PROJECT` shows the sequences there are",
+    "INVALID_SEQUENCE_ID": "`shotline project list PROJECT` shows the sequences there are",
+    "SHOT_NOT_FOUND": "`shotline project shots PROJECT SEQUENCE` shows the shots there are",
+    "DUPLICATE_ID": "open the files and give one of the two another id",
+    "SEQUENCE_FILE_INVALID": "repair the file in an editor, or take it from a backup",
+    "UNSAFE_FILE": "put a regular, readable file inside the project there",
+    "ETAG_MISMATCH": "read the shot again with `shotline project show`, then repeat with its etag",
+    "IMMUTABLE_FIELD": "leave id and sequencePlanId out of the change",
+    "INVALID_JSON": "correct the JSON at the place named",
+    "LOCK_TIMEOUT": "another program writes this file; try again",
+    "FILE_BUSY": "another program writes this file; try again",
+    "DISK_FULL": "free some space and try again",
+    "READ_ONLY": "make the file and its folder writable for the user who runs Shotline",
+    "IO_ERROR": "`shotline doctor` looks at the disk",
+    "DURABILITY_UNKNOWN": "`shotline doctor` looks at the disk",
+    "BACKEND_UNAVAILABLE": START,
+    "INTERNAL": "the log has the rest, by default in `logs` of the data folder",
+}
+
+
+def remedy(reason: str) -> str:
+    """What to do about a reason; empty where the message says it all."""
+    return _REMEDIES.get(reason, "")
+
+
+def leave(fault: Fault, *, as_json: bool) -> NoReturn:
+    """End the command with the fault's message and exit code."""
+    away = fault.code is Code.UNAVAILABLE and fault.reason == "BACKEND_UNAVAILABLE"
+    _say(fault.code.name, fault.reason, fault.message, remedy(fault.reason), dict(fault.metadata), as_json)
+    raise typer.Exit(UNREACHABLE if away else FAILED)
+
+
+def not_running(message: str, *, as_json: bool) -> NoReturn:
+    """End the command because no address of a Shotline is known."""
+    _say("UNAVAILABLE", "BACKEND_UNAVAILABLE", message, START, {}, as_json)
+    raise typer.Exit(UNREACHABLE)
+
+
+def refuse(code: Code, reason: str, message: str, what_to_do: str, *, as_json: bool) -> NoReturn:
+    """End the command with a failure of its own."""
+    _say(code.name, reason, message, what_to_do, {}, as_json)
+    raise typer.Exit(FAILED)
+
+
+def found_troubles() -> NoReturn:
+    """End a command that did its work and found something wrong; what, it has printed."""
+    raise typer.Exit(FAILED)
+
+
+def wrong_usage(message: str) -> NoReturn:
+    """End the command because of what was typed."""
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(WRONG_USAGE)
+
+
+def _say(code: str, reason: str, message: str, what_to_do: str, details: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        said = {"code": code, "reason": reason, "message": message, "remedy": what_to_do, "details": details}
+        text = orjson.dumps(said).decode()
+    else:
+        text = f"error: {code} {reason}\n  {message}"
+        if what_to_do:
+            text += f"\n  remedy: {what_to_do}"
+    print(text, file=sys.stderr)

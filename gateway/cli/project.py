@@ -1,0 +1,150 @@
+"""What the `shotline project` commands do."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from gateway.cli import connection, failures, patches, render
+from gateway.cli.connection import Client, Target
+from gateway.cli.sample import FolderNotEmpty, write_sample
+from gateway.cli.verify import Report, verify
+from services.kernel.faults import Code
+
+
+def new(path: Path, *, as_json: bool) -> None:
+    """Write the sample project."""
+    folder = Path(connection.absolute(path))
+    try:
+        sequences, shots = write_sample(folder)
+    except (FolderNotEmpty, FileExistsError, NotADirectoryError) as error:
+        reason = "FOLDER_NOT_EMPTY" if isinstance(error, FolderNotEmpty) else "NOT_A_FOLDER"
+        failures.refuse(Code.ALREADY_EXISTS, reason, str(error), "name a folder that does not exist", as_json=as_json)
+    except OSError as error:
+        what_to_do = "check the path, its mode and the space left"
+        failures.refuse(Code.FAILED_PRECONDITION, "CANNOT_WRITE", str(error), what_to_do, as_json=as_json)
+    if as_json:
+        render.print_json({"path": str(folder), "sequences": sequences, "shots": shots})
+        return
+    out = render.console()
+    out.print(Text(f"✓ {folder}: {sequences} sequences, {shots} shots", style="green"), soft_wrap=True)
+    out.print(Text(f"  next: shotline up --root {os.path.dirname(folder)}"), soft_wrap=True)
+
+
+def show_list(project: Path, target: Target) -> None:
+    """List the sequences; what cannot be reached makes the command fail."""
+    found, unreachable = connection.call(target, lambda client: client.sequences(connection.absolute(project)))
+    if target.as_json:
+        render.print_json(
+            {
+                "sequences": [
+                    {
+                        "id": one.id,
+                        "name": one.name,
+                        "order": one.order if one.HasField("order") else None,
+                        "file": one.file,
+                        "shotCount": one.shot_count,
+                    }
+                    for one in found
+                ],
+                "unreachable": [
+                    {
+                        "file": bad.file,
+                        "id": bad.id,
+                        "reason": bad.reason,
+                        "message": bad.message,
+                        "line": bad.line,
+                        "column": bad.column,
+                    }
+                    for bad in unreachable
+                ],
+            }
+        )
+    else:
+        render.print_sequences(found, unreachable)
+    if unreachable:
+        failures.found_troubles()
+
+
+def show(project: Path, sequence_id: str, shot_id: str | None, target: Target) -> None:
+    """Show the document of a sequence or a shot."""
+    path = connection.absolute(project)
+    if shot_id is None:
+        sequence = connection.call(target, lambda client: client.sequence(path, sequence_id))
+        if target.as_json:
+            document = render.raw(sequence.document_json)
+            render.print_json({"sequence": document, "etag": sequence.etag, "file": sequence.file})
+        else:
+            render.print_sequence(sequence)
+        return
+    shot = connection.call(target, lambda client: client.shot(path, sequence_id, shot_id))
+    if target.as_json:
+        render.print_json(render.shot_facts(shot))
+    else:
+        render.print_shot(shot)
+
+
+def show_shots(project: Path, sequence_id: str, target: Target) -> None:
+    """List the shots of a sequence."""
+    path = connection.absolute(project)
+    shots, etag = connection.call(target, lambda client: client.shots(path, sequence_id))
+    if target.as_json:
+        render.print_json(
+            {
+                "shots": [render.raw(shot.document_json) for shot in shots],
+                "etag": etag,
+                "etags": {shot.id: shot.etag for shot in shots if shot.id},
+            }
+        )
+    else:
+        render.print_shots(shots)
+
+
+def update(
+    project: Path,
+    sequence_id: str,
+    shot_id: str,
+    target: Target,
+    *,
+    assignments: list[str],
+    json_patch: str | None,
+    etag: str,
+    replace: bool,
+) -> None:
+    """Change a shot and show it as it is afterwards."""
+    try:
+        updates = patches.updates_json(assignments, json_patch)
+    except patches.WrongPatch as error:
+        failures.wrong_usage(str(error))
+    path = connection.absolute(project)
+    shot = connection.call(
+        target, lambda client: client.update(path, sequence_id, shot_id, updates, replace=replace, etag=etag)
+    )
+    if target.as_json:
+        render.print_json(render.shot_facts(shot))
+    else:
+        render.print_shot(shot)
+
+
+def check(project: Path, target: Target) -> None:
+    """Verify a project, with a progress bar on a terminal."""
+    path = connection.absolute(project)
+    columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    errors = render.console(errors=True)
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("verify", total=None)
+
+        async def work(client: Client) -> Report:
+            return await verify(client, path, lambda done, steps: progress.update(task, completed=done, total=steps))
+
+        report = connection.call(target, work)
+    if target.as_json:
+        troubles = [asdict(trouble) for trouble in report.troubles]
+        ok = not report.troubles
+        render.print_json({"ok": ok, "sequences": report.sequences, "shots": report.shots, "troubles": troubles})
+    else:
+        render.print_report(report)
+    if report.troubles:
+        failures.found_troubles()

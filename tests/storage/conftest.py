@@ -1,0 +1,48 @@
+"""Fixtures of the storage proofs."""
+
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+import pytest
+
+from services.sequence_file.storage.disk import Disk
+from tests.storage import projects
+from tests.storage.projects import Server
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project folder with one sequence of three shots."""
+    return projects.make(tmp_path / "project")
+
+
+@pytest.fixture
+def start(project: Path) -> Iterator[Start]:
+    """Starts the storage of one more server on the project."""
+    started: list[Server] = []
+
+    def start_one(disk: Disk | None = None) -> Server:
+        started.append(Server(project, disk))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        each.close()
+
+
+@pytest.fixture
+def server(start: Start) -> Server:
+    """One server's storage on the project."""
+    return start()
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Makes real processes, each forked in milliseconds from a clean one that has everything imported."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.storage.workers"])
+    return context

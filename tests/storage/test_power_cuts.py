@@ -1,0 +1,199 @@
+"""U2: OK means durable.
+
+Every state that a power cut may leave is made and opened by a fresh server: no torn file, no
+acknowledged edit lost, and an edit that is sent again under its request id is made once.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.sequence_file.domain.draft import Shot
+from services.sequence_file.domain.ports import Request
+from services.sequence_file.storage.disk import Disk
+from services.sequence_file.storage.documents import Documents
+from services.sequence_file.storage.places import Place, Roots
+from services.sequence_file.storage.writer import Change, Writer
+from tests.storage import power, projects
+from tests.storage.power import Killed, RecordingDisk, Tree
+from tests.storage.projects import NoExchange, UnsyncedDisk
+
+MakeDisk = Callable[..., RecordingDisk]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """An edit that counts itself, with a request id or without."""
+
+    mark: str
+    once: Request | None
+
+
+class WithoutExchange(NoExchange, RecordingDisk):
+    """A file system that cannot exchange two names."""
+
+
+class NeverSyncsFiles(RecordingDisk):
+    """Naive: rename without fsync."""
+
+    def sync(self, descriptor: int) -> None: ...
+
+
+class NeverSyncsFolders(RecordingDisk):
+    """Naive: no fsync of the folder."""
+
+    def sync_folder(self, folder: int) -> None: ...
+
+
+def edits(pattern: str) -> list[Counted]:
+    """`r` is an edit with a request id, `n` one without."""
+    return [Counted(f"{kind}{number}", projects.request() if kind == "r" else None) for number, kind in enumerate(pattern)]
+
+
+class Desk:
+    """A writer without threads, so that a recording is the same every time."""
+
+    def __init__(self, project: Path, disk: Disk) -> None:
+        roots = Roots([str(project.parent)])
+        self.place: Place = roots.entry(roots.project(str(project)), projects.SEQUENCE)
+        self.disk = disk
+        self.writer = Writer(disk, Documents(disk, 1 << 20))
+
+    def make(self, edit: Counted) -> Shot:
+        """Make an edit; the recording says when its caller is told."""
+        change = Change(
+            lambda draft: projects.made_once_more(draft, "s1", edit.mark), edit.once, time.monotonic() + 5
+        )
+        if isinstance(disk := self.disk, RecordingDisk):
+            change.future.add_done_callback(lambda done: None if done.exception() else disk.tell(edit.mark))
+        self.writer.submit(self.place, change)
+        return change.future.result(0)
+
+    def look_for_what_is_there(self) -> None:
+        """Somebody without a request id asks for what the file shows already, and is told OK."""
+        change = Change(lambda draft: draft.shot("s1"), None, time.monotonic() + 5)
+        self.writer.submit(self.place, change)
+        change.future.result(0)
+
+
+@dataclass
+class Verdict:
+    """What the fresh servers found."""
+
+    states: int = 0
+    torn: int = 0
+    lost: int = 0
+    made_twice: int = 0
+    other_answer: int = 0
+
+    @property
+    def clean(self) -> bool:
+        return not (self.torn or self.lost or self.made_twice or self.other_answer)
+
+
+def judge(
+    found: Iterable[tuple[Tree, frozenset[str]]],
+    made: Sequence[Counted],
+    answers: dict[str, Shot],
+    folder: Path,
+) -> Verdict:
+    """Open every state with a fresh server, look, and send every edit that has a request id again."""
+    verdict = Verdict()
+    project = folder / "after" / "project"
+    for tree, told in found:
+        verdict.states += 1
+        power.materialise(tree, project)
+        try:
+            kept = {edit.mark: projects.times_made(project, "s1", edit.mark) for edit in made}
+        except ValueError:
+            verdict.torn += 1
+        else:
+            verdict.lost += any(kept[mark] == 0 for mark in told)
+            desk = Desk(project, UnsyncedDisk())
+            for edit in made:
+                if edit.once:
+                    answer = desk.make(edit)
+                    verdict.other_answer += edit.mark in told and answer != answers[edit.mark]
+                    kept[edit.mark] = projects.times_made(project, "s1", edit.mark)
+                    verdict.lost += kept[edit.mark] == 0
+            verdict.made_twice += any(times > 1 for times in kept.values())
+            desk.make(Counted("next", None))
+            assert projects.times_made(project, "s1", "next") == 1
+            assert not projects.litter(project)
+        shutil.rmtree(project)
+    return verdict
+
+
+def cut_everywhere(project: Path, make_disk: MakeDisk, pattern: str) -> Verdict:
+    """Record edits, cut the power behind every operation, and judge what is left."""
+    disk = make_disk(project)
+    desk = Desk(project, disk)
+    made = edits(pattern)
+    answers = {edit.mark: desk.make(edit) for edit in made}
+    found = power.states(disk, range(len(disk.events) + 1))
+    return judge(found.items(), made, answers, project.parent)
+
+
+@pytest.mark.parametrize("make_disk", [RecordingDisk, WithoutExchange])
+@pytest.mark.parametrize("pattern", ["r", "n", "rr", "rn", "rnr", "nrn"])
+def test_a_power_cut_at_any_point_loses_no_acknowledged_edit_and_makes_none_twice(
+    project: Path, make_disk: MakeDisk, pattern: str, record_property: Callable[[str, object], None]
+) -> None:
+    verdict = cut_everywhere(project, make_disk, pattern)
+    record_property("power-cut states", verdict.states)
+    assert verdict.states > 10
+    assert verdict.clean, verdict
+
+
+def test_a_rename_without_fsync_leaves_torn_files(project: Path) -> None:
+    assert cut_everywhere(project, NeverSyncsFiles, "n").torn
+
+
+def test_without_a_sync_of_the_folder_an_acknowledged_edit_can_vanish(project: Path) -> None:
+    assert cut_everywhere(project, NeverSyncsFolders, "n").lost
+
+
+@pytest.mark.parametrize("make_disk", [RecordingDisk, WithoutExchange])
+@pytest.mark.parametrize("heir", ["sends it again", "finds it there", "makes another", "makes another, then it is sent again"])
+@pytest.mark.parametrize("pattern", ["r", "rr"])
+def test_what_is_answered_after_a_kill_survives_the_power_cut_that_follows(
+    tmp_path: Path, make_disk: MakeDisk, pattern: str, heir: str
+) -> None:
+    """A server is killed behind any of its operations; the next one answers, and then the power goes."""
+    kill_at = states = 0
+    finished = False
+    while not finished:
+        project = projects.make(tmp_path / f"killed-{kill_at}" / "project")
+        made = edits(pattern)
+        disk = make_disk(project)
+        disk.kill_at = kill_at
+        answers: dict[str, Shot] = {}
+        try:
+            first = Desk(project, disk)
+            for edit in made:
+                answers[edit.mark] = first.make(edit)
+            finished = True
+        except Killed:
+            disk.kill_at = None
+        second = Desk(project, make_disk(project, disk))
+        if "another" in heir:
+            made.append(Counted("another", None))
+            answers["another"] = second.make(made[-1])
+        if "again" in heir:
+            answers |= {edit.mark: second.make(edit) for edit in made if edit.once}
+        if heir == "finds it there":
+            second.look_for_what_is_there()
+        told = {event.told for event in disk.events if event.what == "told"}
+        if heir == "finds it there":
+            told |= {edit.mark for edit in made if projects.times_made(project, "s1", edit.mark)}
+        end = len(disk.events)
+        found = {tree: frozenset(told) for tree in power.states(disk, range(end, end + 1))}
+        verdict = judge(found.items(), made, answers, project.parent)
+        assert verdict.clean, (kill_at, disk.events[kill_at - 1], verdict)
+        states += verdict.states
+        kill_at += 1
+    assert states > kill_at > 15
