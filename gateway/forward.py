@@ -140,8 +140,11 @@ def _forward(
         try:
             answer = await asked
         except grpc.aio.AioRpcError as error:
+            if initial := forwarded(await asked.initial_metadata()):
+                await context.send_initial_metadata(initial)
             await _fail(context, error)
-        await context.send_initial_metadata(forwarded(await asked.initial_metadata()))
+        if initial := forwarded(await asked.initial_metadata()):
+            await context.send_initial_metadata(initial)
         context.set_trailing_metadata(forwarded(await asked.trailing_metadata()))
         return answer
 

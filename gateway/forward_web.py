@@ -63,7 +63,9 @@ def streams(forwarding: Forwarding) -> Iterator[tuple[MethodDescriptor, Stream]]
 
 def _relay_one(channel: grpc.aio.Channel, method: MethodDescriptor) -> Unary:
     ask: grpc.aio.UnaryUnaryMultiCallable[Message, Message] = channel.unary_unary(
-        path(method), Message.SerializeToString, GetMessageClass(method.output_type).FromString
+        path(method),
+        GetMessageClass(method.input_type).SerializeToString,
+        GetMessageClass(method.output_type).FromString,
     )
 
     async def relay(request: Message, ctx: Context) -> Message:
@@ -81,7 +83,9 @@ def _relay_one(channel: grpc.aio.Channel, method: MethodDescriptor) -> Unary:
 
 def _relay_many(channel: grpc.aio.Channel, method: MethodDescriptor) -> Stream:
     begin: grpc.aio.UnaryStreamMultiCallable[Message, Message] = channel.unary_stream(
-        path(method), Message.SerializeToString, GetMessageClass(method.output_type).FromString
+        path(method),
+        GetMessageClass(method.input_type).SerializeToString,
+        GetMessageClass(method.output_type).FromString,
     )
 
     async def relay(request: Message, ctx: Context) -> AsyncIterator[Message]:

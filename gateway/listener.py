@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -30,9 +31,16 @@ class Listener:
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # The protocol is named because asyncio turns Nagle's delay off for such sockets only: with it, each
+        # answer on a connection that is kept waits 40 ms for its second half.
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            self._socket = socket.create_server((host, int(port)), family=family)
+            if os.name == "posix":  # elsewhere the option would let two servers share the port
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._socket.bind((host, int(port)))
+            self._socket.listen()
         except OSError as error:
+            self._socket.close()
             raise SettingsError(f"the HTTP door cannot listen on {address}: {error.strerror}") from None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None

@@ -7,7 +7,7 @@ answered, if any, its request id, its token and what is left of its time.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib import resources
 from types import TracebackType
 from typing import Any, Self
@@ -77,7 +77,7 @@ async def wait_until_serving(channel: grpc.aio.Channel, service: str, timeout: f
         raise Fault(Code.UNAVAILABLE, "BACKEND_UNAVAILABLE", message, retry_after=1.0) from None
 
 
-async def watch_health(channel: grpc.aio.Channel, service: str) -> AsyncIterator[bool]:
+async def watch_health(channel: grpc.aio.Channel, service: str) -> AsyncGenerator[bool, None]:
     """Whether `service` is SERVING: now, and at every change; a server that is away is not. Never ends by
     itself."""
     stub = health_pb2_grpc.HealthStub(channel)

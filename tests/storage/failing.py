@@ -87,6 +87,10 @@ class FailingDisk(UnsyncedDisk):
         self._step("read")
         return super().read(descriptor, size, offset)
 
+    def read_some(self, descriptor: int, size: int, offset: int) -> bytes:
+        self._step("read")
+        return super().read_some(descriptor, size, offset)
+
     def write(self, descriptor: int, data: bytes) -> None:
         if self._fails("write"):
             if self._kind < 0:

@@ -117,7 +117,7 @@ def judge(
             for edit in made:
                 if edit.once:
                     answer = desk.make(edit)
-                    verdict.other_answer += edit.mark in told and answer != answers[edit.mark]
+                    verdict.other_answer += edit.mark in told and answer != answers.get(edit.mark, answer)
                     kept[edit.mark] = projects.times_made(project, "s1", edit.mark)
                     verdict.lost += kept[edit.mark] == 0
             verdict.made_twice += any(times > 1 for times in kept.values())
@@ -193,7 +193,7 @@ def test_what_is_answered_after_a_kill_survives_the_power_cut_that_follows(
         end = len(disk.events)
         found = {tree: frozenset(told) for tree in power.states(disk, range(end, end + 1))}
         verdict = judge(found.items(), made, answers, project.parent)
-        assert verdict.clean, (kill_at, disk.events[kill_at - 1], verdict)
+        assert verdict.clean, (kill_at, disk.events[kill_at - 1].what, verdict)
         states += verdict.states
         kill_at += 1
     assert states > kill_at > 15

@@ -64,6 +64,9 @@ _SCANNER = json.JSONDecoder(
 )
 _DECODER = json.JSONDecoder(parse_int=Number, parse_float=Number)
 _SPACE = re.compile(r"[ \t\n\r]*").match
+_NEXT = re.compile(r"[ \t\n\r]*([,}\]])[ \t\n\r]*").match
+# A name without escapes, its colon, and the space on both sides: nearly all names are like that.
+_PLAIN_NAME = re.compile(r'"([ !#-\[\]-~]*)"[ \t\n\r]*:[ \t\n\r]*').match
 
 
 def skip_space(text: str, position: int) -> int:
@@ -103,19 +106,20 @@ def first_item(text: str, start: int) -> int:
 
 def next_item(text: str, position: int, closing: str) -> int:
     """Position of the next item behind one that ends at `position`; -1 at the closing bracket."""
-    position = skip_space(text, position)
-    if (found := text[position : position + 1]) == closing:
+    found = _NEXT(text, position)
+    if found is None or found[1] not in (",", closing):
+        raise Malformed(f"a comma or {closing} should stand here", skip_space(text, position))
+    if found[1] == closing:
         return -1
-    if found != ",":
-        raise Malformed(f"a comma or {closing} should stand here", position)
-    position = skip_space(text, position + 1)
-    if text[position : position + 1] == closing:
-        raise Malformed("trailing comma", position)
-    return position
+    if text[found.end() : found.end() + 1] == closing:
+        raise Malformed("trailing comma", found.end())
+    return found.end()
 
 
 def name_at(text: str, position: int) -> tuple[str, int]:
     """The name of the member that begins at `position`, and where its value begins."""
+    if plain := _PLAIN_NAME(text, position):
+        return plain[1], plain.end()
     if text[position : position + 1] != '"':
         raise Malformed("a name in double quotes should stand here", position)
     try:

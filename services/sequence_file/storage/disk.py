@@ -82,7 +82,11 @@ class Disk:
     def create(self, folder: int, name: str, mode: int) -> int:
         """A descriptor of a new file with exactly this mode. FileExistsError where the name is taken."""
         descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, mode, dir_fd=folder)
-        os.fchmod(descriptor, mode)
+        try:
+            os.fchmod(descriptor, mode)
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
 
     def open_to_append(self, folder: int, name: str) -> int:
@@ -109,6 +113,10 @@ class Disk:
                 pieces.append(piece)
                 taken += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_some(self, descriptor: int, size: int, offset: int) -> bytes:
+        """At most `size` bytes from `offset`; fewer where the file ends."""
+        return os.pread(descriptor, size, offset)
 
     def write(self, descriptor: int, data: bytes) -> None:
         """All of `data`, however many calls it takes."""

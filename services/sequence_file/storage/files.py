@@ -26,6 +26,7 @@ from services.sequence_file.domain.ports import (
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
 from services.sequence_file.storage.places import Place, ProjectFolder, Roots
+from services.sequence_file.storage.scans import Scans
 from services.sequence_file.storage.trouble import reading_failed
 from services.sequence_file.storage.writer import Change, Writer
 
@@ -44,11 +45,12 @@ class FileSequences:
         self._roots = Roots(roots)
         self._documents = Documents(self._disk, cache_bytes)
         self._writer = Writer(self._disk, self._documents)
+        self._scans = Scans(self._project)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
 
     async def project(self, path: str) -> Project:
         """See `Sequences.project`."""
-        return await self._in_thread(lambda: self._project(self._roots.project(path)))
+        return await self._in_thread(lambda: self._scans.get(self._roots.project(path)))
 
     async def project_file(self, path: str) -> Document:
         """See `Sequences.project_file`."""
@@ -61,7 +63,7 @@ class FileSequences:
         def work() -> None:
             try:
                 folder = self._roots.project(path)
-                place = self._roots.entry(folder, choose(self._project(folder)))
+                place = self._roots.entry(folder, choose(self._scans.get(folder)))
             except Exception as error:  # noqa: BLE001  # whatever it is, the caller is waiting for it
                 if change.future.set_running_or_notify_cancel():
                     change.future.set_exception(error)

@@ -36,7 +36,7 @@ _FILE = "requests.jsonl"
 _LOCK = "requests.lock"
 _REWRITE_BYTES = 16 * 1024 * 1024  # from this size on expired lines are dropped
 _REWRITE_PAUSE = 600.0  # seconds between two looks at what expired
-_NAME_BYTES = 48  # of a file's first line: more than the random part in it
+_NAME_BYTES = 40  # of the first line, never more than it has: they hold most of a random name
 
 
 class _Answer(TypedDict):
@@ -74,6 +74,7 @@ class Journal:
         self._looked_at = time.monotonic()
         # Which file was read: the number alone is not enough, since a new file may get that of a deleted one.
         self._file: tuple[int, bytes] = (0, b"")
+        self._seen = (0, 0, 0)  # number, size and time of change at the last look
         self._read_to = 0
         self._synced_to = 0  # as far as this process knows
         self._rooted: tuple[int, bytes] | None = None  # the file whose names are known to be on the device
@@ -209,7 +210,7 @@ class Journal:
     def _write(self, descriptor: int, line: str) -> None:
         size = self._disk.fstat(descriptor).st_size
         # A writer that was cut off leaves a line without its end: it must not swallow ours.
-        torn = size > 0 and self._disk.read(descriptor, 1, size - 1) != b"\n"
+        torn = size > 0 and self._disk.read_some(descriptor, 1, size - 1) != b"\n"
         self._disk.write(descriptor, f"{chr(10) if torn else ''}{line}\n".encode())
 
     def _catch_up(self, folder: int) -> None:
@@ -217,11 +218,11 @@ class Journal:
             found = self._disk.stat(folder, _FILE)
         except FileNotFoundError:
             return  # not written yet, or deleted: what is known stays known
-        if found.st_ino == self._file[0] and found.st_size == self._read_to:
+        if (seen := (found.st_ino, found.st_size, found.st_mtime_ns)) == self._seen:
             return
         descriptor = self._disk.open_to_append(folder, _FILE)
         try:
-            known = found.st_ino, self._disk.read(descriptor, _NAME_BYTES, 0)[:_NAME_BYTES]
+            known = found.st_ino, self._disk.read_some(descriptor, _NAME_BYTES, 0)
             if known != self._file or found.st_size < self._read_to:
                 self._forget(known)
             new = self._disk.read(descriptor, found.st_size - self._read_to, self._read_to)
@@ -231,6 +232,7 @@ class Journal:
         for line in new[:whole].splitlines(keepends=True):
             self._read_to += len(line)
             self._take(line)
+        self._seen = seen
 
     def _forget(self, known: tuple[int, bytes]) -> None:
         self._file, self._read_to, self._synced_to = known, 0, 0
@@ -244,6 +246,8 @@ class Journal:
             read = json.loads(line)
         except ValueError:
             return  # torn by a crash before its batch was swapped: nothing happened
+        if not isinstance(read, dict):
+            return  # the same, with an end that happens to be JSON
         if "batch" in read:
             new = self._batches[read["batch"]] = self._open[read["file"]][read["batch"]] = _Batch(read, "open")
             for request in read["requests"]:
@@ -270,13 +274,22 @@ class Journal:
             lines.append(json.dumps(batch.line, ensure_ascii=False))
             if batch.state == "done":
                 lines.append(json.dumps({"done": batch.line["batch"]}))
+        try:
+            self._rewrite(folder, "".join(f"{line}\n" for line in lines).encode())
+        except OSError:
+            return  # the old file is as good, only longer: no edit fails for that, and the next look tries again
+
+    def _rewrite(self, folder: int, content: bytes) -> None:
         temporary = f".{_FILE}.new"
         self._disk.remove(folder, temporary)
-        descriptor = self._disk.create(folder, temporary, 0o644)
         try:
-            self._disk.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
-            self._disk.sync(descriptor)
-        finally:
-            self._disk.close(descriptor)
-        self._disk.rename(folder, temporary, _FILE)
-        self._disk.sync_folder(folder)
+            descriptor = self._disk.create(folder, temporary, 0o644)
+            try:
+                self._disk.write(descriptor, content)
+                self._disk.sync(descriptor)
+            finally:
+                self._disk.close(descriptor)
+            self._disk.rename(folder, temporary, _FILE)
+        except OSError:
+            self._disk.remove(folder, temporary)
+            raise

@@ -17,6 +17,7 @@ from services.sequence_file.storage.places import STATE_FOLDER, Place
 
 _FOLDER = "locks"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.004  # seconds between two tries
+_ATTEMPTS = 5  # how often `.shotline` may be deleted while one lock is taken
 
 
 class FileLock:
@@ -29,6 +30,14 @@ class FileLock:
 
     def acquire(self, go_on: Callable[[], bool]) -> bool:
         """Wait for the lock as long as `go_on` says so; whether it was taken. Raises OSError."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._acquire(go_on)
+            except FileNotFoundError:
+                continue  # somebody deletes `.shotline` right now
+        return self._acquire(go_on)
+
+    def _acquire(self, go_on: Callable[[], bool]) -> bool:
         folder = self._open_folder()
         try:
             turnstile = self._wait(folder, f"{self._place.key}.turn", go_on)
@@ -57,6 +66,7 @@ class FileLock:
             return self._disk.open_folder(root, *owner, STATE_FOLDER, _FOLDER)
 
     def _make_folders(self) -> None:
+        """Nothing here is synced: locks die with the power anyway, and the journal syncs its own path."""
         project = self._disk.open_folder(self._place.root, *self._place.owner)
         try:
             self._disk.make_folder(project, STATE_FOLDER)
@@ -64,11 +74,8 @@ class FileLock:
             try:
                 self._ignore(state)
                 self._disk.make_folder(state, _FOLDER)
-                self._disk.sync_folder(state)
             finally:
                 self._disk.close(state)
-            # The journal below must survive a power cut, so its folder's name must, too.
-            self._disk.sync_folder(project)
         finally:
             self._disk.close(project)
 
@@ -94,8 +101,8 @@ class FileLock:
                         taken = True
                         return descriptor
                     # Somebody deleted `.shotline` meanwhile: the lock that others see is a new file.
-                    self._disk.close(descriptor)
-                    descriptor = -1
+                    stale, descriptor = descriptor, -1  # given back also where close reports an error
+                    self._disk.close(stale)
                     descriptor = self._disk.open_to_append(folder, name)
                     continue
                 if not go_on():

@@ -53,11 +53,11 @@ class Roots:
     def project(self, path: str) -> ProjectFolder:
         """The folder that a caller names. Raises INVALID_PROJECT_PATH, PROJECT_NOT_ALLOWED, PROJECT_NOT_FOUND."""
         _check(path)
-        real = os.path.realpath(path)
-        folder = self._below(real)
+        real = _real_folder(path)
+        folder = self._below(real or os.path.realpath(path))
         if folder is None:
             raise faults.project_not_allowed()
-        if not os.path.isdir(real):
+        if real is None:
             raise faults.project_not_found(path)
         return folder
 
@@ -92,6 +92,19 @@ def refuse_unsafe(file: str, found: os.stat_result) -> None:
         raise faults.unsafe_file(file, "it is not a regular file")
     if not found.st_mode & 0o444:
         raise faults.unsafe_file(file, "its mode lets nobody read it; try chmod u+r")
+
+
+def _real_folder(path: str) -> str | None:
+    """The real path of a folder; None where there is none."""
+    try:
+        # One walk by the kernel, where os.path.realpath looks at each name.
+        descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def _real(base: str, *names: str) -> str:

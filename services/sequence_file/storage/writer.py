@@ -12,6 +12,7 @@ the file is compared once more and then renamed over; between those two steps an
 edit can be lost.
 """
 
+import errno
 import threading
 import time
 from collections import defaultdict
@@ -33,6 +34,8 @@ from services.sequence_file.storage.locks import FileLock
 from services.sequence_file.storage.places import Place
 
 _ATTEMPTS = 20  # swaps that other programs may spoil before FILE_BUSY
+# What opening answers where another program put nothing, a link or a socket.
+_NOTHING_TO_READ = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
 
 
 @dataclass(slots=True)
@@ -128,33 +131,39 @@ class Writer:
         if base.document is None:
             assert base.fault
             raise base.fault
-        journal = self._settled_journal(place, base.document) if any(each.request for each in batch) else None
+        journal = self._settled_journal(folder, place, base.document)
         is_project = place.file == PROJECT_FILE
         draft = Draft(base.document, "" if is_project else identity.id_of(base.document.head.id, place.file))
         answers = _Answers()
         for each in batch:
             answers.add(each, draft, journal)
         if not draft.changed:
-            if journal and answers.new:
-                journal.mark(journal.begin(place.key, {}, answers.new), done=True)
+            if answers.applied:
+                self._confirm_what_is_there(folder, place)
+            if answers.new:
+                self._mark(journal, journal.begin(place.key, {}, answers.new), done=True)
             answers.give()
             return
         if not self._disk.may_write(folder, place.name):
             # The swap would get around the file's mode; whoever took the right to write away meant it.
             raise trouble.read_only(place.file, "its mode forbids writing")
         document = draft.finish(datetime.now(UTC))
-        written = journal.begin(place.key, draft.changes(), answers.new) if journal and answers.new else None
+        if answers.new:
+            written = journal.begin(place.key, draft.changes(), answers.new)
+        else:
+            written = None
+            journal.secure_marks(place.key)  # what this write does to the evidence must not outlive them
         try:
             entry = self._swap(folder, place, base, document)
         except BaseException as error:
             unknown = isinstance(error, Fault) and error.reason == "DURABILITY_UNKNOWN"
-            if journal and written and not unknown:
+            if written and not unknown:
                 self._mark(journal, written, done=False)
             raise
         self._documents.put(place, entry)
         answers.give()
         self._remove(folder, _temporary(place))
-        if journal and written:
+        if written:
             self._mark(journal, written, done=True)
 
     def _read(self, folder: int, place: Place) -> Entry:
@@ -164,7 +173,7 @@ class Writer:
         except FileNotFoundError:
             raise faults.sequence_not_found(place.file, ": its file was removed just now") from None
 
-    def _settled_journal(self, place: Place, document: Document) -> Journal:
+    def _settled_journal(self, folder: int, place: Place, document: Document) -> Journal:
         """The journal of the file's project, with nothing of this file left undecided. The lock is held."""
         with self._guard:
             key = (place.root, place.owner)
@@ -173,28 +182,40 @@ class Writer:
             )
         journal.catch_up()
         for name, shots in journal.open_batches(place.key):
-            here = {shot: _etag(document, shot) for shot in shots}
-            journal.mark(name, done=all(here[shot] == after for shot, (_, after) in shots.items()))
+            done = all(_etag(document, shot) == after for shot, (_, after) in shots.items())
+            if done:
+                self._disk.sync_folder(folder)  # whoever was cut off may not have come to this
+            journal.mark(name, done=done)
         return journal
+
+    def _confirm_what_is_there(self, folder: int, place: Place) -> None:
+        """A change that is there already may be the work of somebody who was cut off before it was durable."""
+        descriptor = self._disk.open_to_read(folder, place.name)
+        try:
+            self._disk.sync(descriptor)
+        finally:
+            self._disk.close(descriptor)
+        self._disk.sync_folder(folder)
 
     def _swap(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
         """Put the document's bytes in the place of `base`, durably. Raises _Disturbed, Fault, OSError."""
         temporary = _temporary(place)
         try:
-            self._fill(folder, temporary, base, document.raw)
+            ours = self._fill(folder, temporary, base, document.raw)
             try:
                 self._disk.exchange(folder, temporary, place.name)
             except ExchangeUnsupported:
-                return self._rename_over(folder, place, base, document)
+                return self._rename_over(folder, place, base, document, ours)
             except FileNotFoundError:
                 raise _Disturbed from None
-            return self._confirm(folder, place, base, document)
+            return self._confirm(folder, place, base, document, ours)
         except BaseException as error:
             if not (isinstance(error, Fault) and error.reason == "DURABILITY_UNKNOWN"):
                 self._remove(folder, temporary)
             raise
 
-    def _fill(self, folder: int, temporary: str, base: Entry, raw: bytes) -> None:
+    def _fill(self, folder: int, temporary: str, base: Entry, raw: bytes) -> int:
+        """The new file, durable but for its name; its inode number."""
         mode = base.stat.st_mode & 0o7777
         try:
             descriptor = self._disk.create(folder, temporary, mode)
@@ -209,13 +230,14 @@ class Writer:
             self._disk.sync(descriptor)
         finally:
             self._disk.close(descriptor)
+        return made.st_ino
 
-    def _confirm(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
+    def _confirm(self, folder: int, place: Place, base: Entry, document: Document, ours: int) -> Entry:
         """Behind the exchange: see that it displaced what was read, and make it durable; else take it back."""
         try:
             if self._content(folder, _temporary(place)) != base.raw:
                 raise _Disturbed
-            entry = self._entry(folder, place, document)
+            entry = self._entry(folder, place, document, ours)
             self._disk.sync_folder(folder)
         except (OSError, _Disturbed) as error:
             self._take_back(folder, place, document, error)
@@ -223,40 +245,55 @@ class Writer:
         return entry
 
     def _take_back(self, folder: int, place: Place, document: Document, cause: Exception) -> None:
+        temporary = _temporary(place)
         try:
-            self._disk.exchange(folder, _temporary(place), place.name)
-            if self._content(folder, _temporary(place)) != document.raw:
-                # Another program changed our version before it was taken back: its edit is the newest.
-                self._disk.exchange(folder, _temporary(place), place.name)
+            self._disk.exchange(folder, temporary, place.name)
+        except FileNotFoundError:
+            return  # another program deleted our version: that is the newest state
         except OSError as error:
             reported = cause if isinstance(cause, OSError) else error
             raise trouble.durability_unknown(place.file, reported) from error
+        try:
+            if self._content(folder, temporary) != document.raw:
+                # Another program changed our version before it was taken back: its edit is the newest.
+                self._disk.exchange(folder, temporary, place.name)
+        except OSError:
+            return  # what was there before is in place again, which is what the caller will be told
 
-    def _rename_over(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
+    def _rename_over(self, folder: int, place: Place, base: Entry, document: Document, ours: int) -> Entry:
         """For file systems without exchange: compare once more, then rename."""
         if self._content(folder, place.name) != base.raw:
             raise _Disturbed
         self._disk.rename(folder, _temporary(place), place.name)
-        entry = self._entry(folder, place, document)
         try:
+            entry = self._entry(folder, place, document, ours)
             self._disk.sync_folder(folder)
         except OSError as error:
             raise trouble.durability_unknown(place.file, error) from error
         return entry
 
     def _content(self, folder: int, name: str) -> bytes | None:
-        """The bytes under a name; None where no file that can be read is there."""
+        """The bytes under a name; None where no file is, which is certainly not what was read. Raises OSError."""
         try:
             descriptor = self._disk.open_to_read(folder, name)
-        except OSError:
-            return None  # another program put a link or nothing there: certainly not what was read
+        except OSError as error:
+            if error.errno in _NOTHING_TO_READ:
+                return None
+            raise
         try:
             return self._disk.read(descriptor, self._disk.fstat(descriptor).st_size)
         finally:
             self._disk.close(descriptor)
 
-    def _entry(self, folder: int, place: Place, document: Document) -> Entry:
-        found = self._disk.stat(folder, place.name)
+    def _entry(self, folder: int, place: Place, document: Document, ours: int) -> Entry:
+        """What stands under the name now, if it is the file that was filled. Raises _Disturbed, OSError."""
+        try:
+            found = self._disk.stat(folder, place.name)
+        except FileNotFoundError:
+            raise _Disturbed from None
+        if found.st_ino != ours:
+            # Replaced again at once; or `.shotline` was deleted, and a second holder of the lock filled our temp file.
+            raise _Disturbed
         return Entry(signature(found), found, time.time_ns(), document.raw, document, None)
 
     def _remove(self, folder: int, name: str) -> None:
@@ -277,16 +314,18 @@ class _Answers:
 
     def __init__(self) -> None:
         self.new: list[tuple[Request, Shot]] = []  # for the journal
+        self.applied = 0  # changes that were made, or found to be there already
         self._give: list[Callable[[], None]] = []
         self._seen: dict[str, tuple[Request, Shot]] = {}
 
-    def add(self, change: Change, draft: Draft, journal: Journal | None) -> None:
+    def add(self, change: Change, draft: Draft, journal: Journal) -> None:
         """Apply one change to the draft, or find the answer that its request got before."""
         request = change.request
         try:
             shot = self._known(request, journal) if request else None
             if shot is None:
                 shot = change.apply(draft)
+                self.applied += 1
                 if request:
                     self.new.append((request, shot))
                     self._seen[request.id] = (request, shot)
@@ -302,12 +341,12 @@ class _Answers:
         for each in self._give:
             each()
 
-    def _known(self, request: Request, journal: Journal | None) -> Shot | None:
+    def _known(self, request: Request, journal: Journal) -> Shot | None:
         if seen := self._seen.get(request.id):
             if seen[0].fingerprint != request.fingerprint:
                 raise faults.request_id_reused()
             return seen[1]
-        return journal.answer(request) if journal else None
+        return journal.answer(request)
 
 
 def _temporary(place: Place) -> str:

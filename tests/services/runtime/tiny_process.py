@@ -38,7 +38,7 @@ async def main(stopping: asyncio.Event) -> None:
         raise fault
 
     def register(server: grpc.aio.Server) -> list[str]:
-        handlers = {
+        handlers: dict[str, Any] = {
             "Slow": grpc.unary_unary_rpc_method_handler(slow),
             "Watch": grpc.unary_stream_rpc_method_handler(watch),
         }

@@ -1,0 +1,88 @@
+"""The `shotline` command: the client's commands, and those that start something on this machine.
+
+What a command does is imported when it runs, so that `shotline --help` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gateway.cli.app import app
+
+Roots = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--root", metavar="DIR", help="A folder that holds projects; several times for several. Default: this one."
+    ),
+]
+DataFolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", help="Where token, address and logs are kept. Default: the user's data folder."
+    ),
+]
+PortsOption = Annotated[
+    Literal["default", "auto"],
+    typer.Option(help="default: 50050 (gRPC), 8080 (HTTP), 50052 (sequence files); auto: free ones."),
+]
+
+
+@app.command("up")
+def up(
+    roots: Roots = None,
+    data: DataFolderOption = None,
+    ports: PortsOption = "default",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print exactly one line, of JSON, when all is ready.")
+    ] = False,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="A process for each part; one that dies is started again.")
+    ] = False,
+    origins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-origin", metavar="URL", help="Let pages of this origin call, such as http://localhost:5173."
+        ),
+    ] = None,
+) -> None:
+    """Start everything on this machine; Ctrl-C ends it."""
+    from services.local.up import CannotStart
+    from services.local.up import up as run
+
+    try:
+        run(
+            roots=roots or [],
+            data=data,
+            auto_ports=ports == "auto",
+            as_json=as_json,
+            processes=processes,
+            origins=origins or [],
+        )
+    except CannotStart as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@app.command("doctor")
+def doctor(
+    roots: Roots = None,
+    data: DataFolderOption = None,
+    ports: PortsOption = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")] = False,
+) -> None:
+    """Say what would keep `shotline up` with the same options from working, and what to do about it."""
+    from services.local.doctor import examine, report
+
+    if not report(examine(roots or [], data, auto_ports=ports == "auto"), as_json=as_json):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="shotline")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`shotline up`: prepare the data folder, start every part, say that it is ready, drain in the end."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway.settings import origin
+from services.local import data_folder, log_files, ports, supervise, together, welcome
+from services.local.data_folder import DataFolderInUse
+from services.local.plan import Plan
+from services.local.ports import PortBusy, Ports
+from services.local.supervise import ChildFailed
+from services.runtime import local_address, process
+from services.runtime.local_address import LocalAddress
+from services.runtime.settings import SettingsError
+from services.runtime.tokens import new_token
+
+_STARTUP_LOG = "shotline"
+
+
+class CannotStart(Exception):
+    """Why nothing runs, and what to do about it."""
+
+
+def up(
+    *,
+    roots: Sequence[Path],
+    data: Path | None,
+    auto_ports: bool,
+    as_json: bool,
+    processes: bool,
+    origins: Sequence[str],
+) -> None:
+    """Run until SIGTERM or Ctrl-C. Raises CannotStart."""
+    folder = Path(os.path.abspath(data or local_address.default_folder()))
+    try:
+        with data_folder.held(folder) as held:
+            plan = Plan(
+                roots=_roots(roots),
+                data=held,
+                ports=ports.free_ports() if auto_ports else Ports(),
+                origins=tuple(map(origin, origins)),
+            )
+            ports.refuse_busy(plan.ports)
+            _run(plan, as_json=as_json, processes=processes)
+    except (DataFolderInUse, PortBusy, ChildFailed) as error:
+        raise CannotStart(str(error)) from None
+    except SettingsError as error:
+        raise CannotStart(str(error).replace("SHOTLINE_ALLOWED_ORIGINS", "--allow-origin")) from None
+    except OSError as error:
+        raise CannotStart(f"the data folder {folder} cannot be used: {error}") from None
+
+
+def _run(plan: Plan, *, as_json: bool, processes: bool) -> None:
+    token = new_token()
+    plan.data.put_token(token)
+    terminal_errors = log_files.take_over_standard_error(plan.data.log(_STARTUP_LOG))
+    log_files.keep_small(plan.data.log(_STARTUP_LOG))
+    failure: list[Exception] = []
+
+    def say(message: str) -> None:
+        os.write(terminal_errors, f"{message}\n".encode())
+
+    async def ready(pids: Mapping[str, int]) -> None:
+        plan.data.announce(LocalAddress(grpc=plan.grpc, http=plan.http, token=token, pid=os.getpid()))
+        if as_json:
+            print(welcome.json_line(plan, token, pids), flush=True)
+        else:
+            console = Console(highlight=False)
+            welcome.print_welcome(console, plan, pids, await welcome.find_example(plan, token))
+
+    async def serve(stopping: asyncio.Event) -> None:
+        # Raised here, an error would be printed to the log: the terminal is to hear it.
+        try:
+            if processes:
+                await supervise.serve(plan, stopping, ready, say)
+            else:
+                await together.serve(plan, stopping, ready)
+        except (SettingsError, ChildFailed) as error:
+            failure.append(error)
+
+    try:
+        process.run(serve)
+    finally:
+        plan.data.withdraw()
+        sys.stderr.flush()
+        os.dup2(terminal_errors, sys.stderr.fileno())
+        os.close(terminal_errors)
+    if failure:
+        raise failure[0]
+
+
+def _roots(given: Sequence[Path]) -> tuple[Path, ...]:
+    roots = tuple(Path(os.path.abspath(root)) for root in given or (Path.cwd(),))
+    for root in roots:
+        if not root.is_dir():
+            raise CannotStart(f"--root {root} is no folder")
+        if os.pathsep in str(root):
+            raise CannotStart(f"--root {root}: a path with {os.pathsep!r} in it cannot be a root")
+    return roots
