@@ -56,7 +56,7 @@ def versions() -> Iterator[Finding]:
             check="versions",
             level="trouble",
             message=f"{found}: do not fit the generated code: {str(error).splitlines()[0]}",
-            remedy="install Shotline anew, which brings the versions it needs: `make install`, or pip install --upgrade",
+            remedy="install Shotline anew, which brings the versions it needs (`make install`)",
         )
     else:
         yield Finding(check="versions", level="ok", message=f"{found}: fit the generated code")

@@ -59,6 +59,7 @@ class ProbeServer(grpc.GenericRpcHandler):
         self.metadata: dict[str, str | bytes] = {}
         self.seconds: float | None = None
         self.begun = asyncio.Event()
+        self.hanging = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.port = 0
         self._server = grpc.aio.server()
@@ -121,6 +122,7 @@ class ProbeServer(grpc.GenericRpcHandler):
         self.begun.set()
 
     async def _hang(self) -> None:
+        self.hanging.set()
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:

@@ -100,7 +100,7 @@ async def test_a_status_passes_as_it_is_with_its_trailers(rig: Rig, server: Prob
 async def test_a_caller_that_cancels_cancels_the_service(rig: Rig, server: ProbeServer, method: str) -> None:
     start = rig.channel.unary_unary if method == "One" else rig.channel.unary_stream
     call = start(f"/{probe.SERVICE}/{method}")(b"hang")
-    await asyncio.wait_for(server.begun.wait(), 5)
+    await asyncio.wait_for(server.hanging.wait(), 5)
     call.cancel()
     await asyncio.wait_for(server.cancelled.wait(), 5)
 
@@ -122,7 +122,7 @@ async def test_a_service_that_goes_away_cuts_its_streams(rig: Rig, server: Probe
 
 async def test_a_drain_ends_a_forwarded_watch_with_a_time_to_come_back(rig: Rig, server: ProbeServer) -> None:
     call = rig.channel.unary_stream(f"/{probe.SERVICE}/Many")(b"hang")
-    await asyncio.wait_for(server.begun.wait(), 5)
+    await asyncio.wait_for(server.hanging.wait(), 5)
     await rig.gateway.drain()
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         _ = [message async for message in call]
@@ -146,7 +146,11 @@ async def test_reflection_shows_the_studio_and_every_configured_service(rig: Rig
     ]
     listed, found = [answer async for answer in stub.ServerReflectionInfo(iter(names))]
     services = {service.name for service in listed.list_services_response.service}
-    assert {"shotline.studio.v1.StudioService", "shotline.sequence_file.v1.SequenceFileService", probe.SERVICE} <= services
+    assert {
+        "shotline.studio.v1.StudioService",
+        "shotline.sequence_file.v1.SequenceFileService",
+        probe.SERVICE,
+    } <= services
     assert "shotline.session.v1.SessionService" not in services
     assert b"ProbeService" in found.file_descriptor_response.file_descriptor_proto[0]
 

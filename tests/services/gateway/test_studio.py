@@ -18,9 +18,7 @@ remotely = pytest.mark.parametrize("wiring", ["remote"])
 
 
 def named(shot_id: str, sequence_id: str = "001") -> pb.ShotTarget:
-    return pb.ShotTarget(
-        sequence_shot=pb.SequenceShot(project_path=PROJECT, sequence_id=sequence_id, shot_id=shot_id)
-    )
+    return pb.ShotTarget(sequence_shot=pb.SequenceShot(project_path=PROJECT, sequence_id=sequence_id, shot_id=shot_id))
 
 
 def loose(shot_id: str) -> pb.ShotTarget:
