@@ -52,8 +52,11 @@ def remedy(reason: str) -> str:
 
 def leave(fault: Fault, *, as_json: bool) -> NoReturn:
     """End the command with the fault's message and exit code."""
+    details = dict(fault.metadata)
+    if fault.current:
+        details["current_etag"] = fault.current.etag
     away = fault.code is Code.UNAVAILABLE and fault.reason == "BACKEND_UNAVAILABLE"
-    _say(fault.code.name, fault.reason, fault.message, remedy(fault.reason), dict(fault.metadata), as_json)
+    _say(fault.code.name, fault.reason, fault.message, remedy(fault.reason), details, as_json)
     raise typer.Exit(UNREACHABLE if away else FAILED)
 
 
@@ -86,6 +89,8 @@ def _say(code: str, reason: str, message: str, what_to_do: str, details: dict[st
         text = orjson.dumps(said).decode()
     else:
         text = f"error: {code} {reason}\n  {message}"
+        if etag := details.get("current_etag"):
+            text += f"\n  its etag now: {etag}"
         if what_to_do:
             text += f"\n  remedy: {what_to_do}"
     print(text, file=sys.stderr)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
+from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 
 from gateway.cli import connection, failures, patches, render
 from gateway.cli.connection import Client, Target
@@ -43,7 +44,7 @@ def show_list(project: Path, target: Target) -> None:
                     {
                         "id": one.id,
                         "name": one.name,
-                        "order": one.order if one.HasField("order") else None,
+                        "order": _order(one),
                         "file": one.file,
                         "shotCount": one.shot_count,
                     }
@@ -66,6 +67,13 @@ def show_list(project: Path, target: Target) -> None:
         render.print_sequences(found, unreachable)
     if unreachable:
         failures.found_troubles()
+
+
+def _order(sequence: files.Sequence) -> float | None:
+    """The order as the file most likely has it: 1, not 1.0."""
+    if not sequence.HasField("order"):
+        return None
+    return int(sequence.order) if sequence.order.is_integer() else sequence.order
 
 
 def show(project: Path, sequence_id: str, shot_id: str | None, target: Target) -> None:

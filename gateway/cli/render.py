@@ -16,17 +16,19 @@ from shotline.studio.v1 import studio_service_pb2 as studio
 
 from gateway.cli.verify import Report
 
-_JSON_NEWLINE = orjson.OPT_APPEND_NEWLINE
+_ENDLESS = 100_000  # columns
 
 
 def console(*, errors: bool = False) -> Console:
     """The terminal, or what stands in its place; paths and ids are never coloured by guess."""
-    return Console(stderr=errors, highlight=False)
+    out = Console(stderr=errors, highlight=False)
+    # A file or a pipe has no width: nothing is cut for it.
+    return out if out.is_terminal else Console(stderr=errors, highlight=False, width=_ENDLESS)
 
 
 def print_json(document: object) -> None:
     """One JSON document on standard output; documents of files go out as `raw` wraps them."""
-    sys.stdout.buffer.write(orjson.dumps(document, option=_JSON_NEWLINE))
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
 
 
@@ -51,7 +53,7 @@ def shot_facts(shot: studio.Shot) -> dict[str, object]:
 def print_sequences(found: Sequence[files.Sequence], unreachable: Sequence[files.UnreachableSequence]) -> None:
     """The table of a project's sequences; what cannot be reached stands below it, loudly."""
     out = console()
-    table = _table("id", "name", "order", "shots", "file", right=("order", "shots"))
+    table = _table(out, "id", "name", "order", "shots", "file", cut="name", right=("order", "shots"))
     for one in found:
         order = f"{one.order:g}" if one.HasField("order") else "–"
         table.add_row(*map(_cell, (one.id, one.name, order, str(one.shot_count), one.file)))
@@ -65,14 +67,15 @@ def print_sequences(found: Sequence[files.Sequence], unreachable: Sequence[files
 
 def print_shots(shots: Sequence[studio.Shot]) -> None:
     """The table of a sequence's shots."""
-    table = _table("id", "type", "seconds", "model", "prompt", right=("seconds",))
+    out = console()
+    table = _table(out, "id", "type", "seconds", "model", "prompt", cut="prompt", right=("seconds",))
     for shot in shots:
         facts = _members(orjson.loads(shot.document_json))
         generation, timing = _members(facts.get("generation")), _members(facts.get("timing"))
         seconds = timing.get("duration", facts.get("duration"))
         texts = (facts.get("type"), seconds, generation.get("model"), generation.get("prompt"))
         table.add_row(_cell(shot.id) if shot.id else Text("no id", style="red"), *map(_cell, texts))
-    console().print(table)
+    out.print(table)
 
 
 def print_sequence(sequence: files.Sequence) -> None:
@@ -115,14 +118,16 @@ def _outdented(document_json: str) -> str:
     return "\n".join((first, *(line.removeprefix(margin) for line in rest)))
 
 
-def _table(*names: str, right: Sequence[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _table(out: Console, *names: str, cut: str, right: Sequence[str]) -> Table:
+    """A table whose column `cut` gets the width that the others leave."""
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=out.is_terminal)
     for name in names:
         table.add_column(
             name,
             justify="right" if name in right else "left",
-            overflow="fold" if name in ("id", "file") else "ellipsis",
-            no_wrap=name not in ("id", "file"),
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=1 if name == cut and out.is_terminal else None,
         )
     return table
 

@@ -4,9 +4,8 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-
-from rich.console import Console
 
 from gateway.settings import origin
 from services.local import data_folder, log_files, ports, supervise, together, welcome
@@ -37,27 +36,28 @@ def up(
 ) -> None:
     """Run until SIGTERM or Ctrl-C. Raises CannotStart."""
     folder = Path(os.path.abspath(data or local_address.default_folder()))
-    try:
-        with data_folder.held(folder) as held:
+    token = new_token()
+    with ExitStack() as stack:
+        try:
             plan = Plan(
                 roots=_roots(roots),
-                data=held,
-                ports=ports.free_ports() if auto_ports else Ports(),
                 origins=tuple(map(origin, origins)),
+                ports=ports.free_ports() if auto_ports else Ports(),
+                data=stack.enter_context(data_folder.held(folder)),
             )
             ports.refuse_busy(plan.ports)
-            _run(plan, as_json=as_json, processes=processes)
-    except (DataFolderInUse, PortBusy, ChildFailed) as error:
-        raise CannotStart(str(error)) from None
-    except SettingsError as error:
-        raise CannotStart(str(error).replace("SHOTLINE_ALLOWED_ORIGINS", "--allow-origin")) from None
-    except OSError as error:
-        raise CannotStart(f"the data folder {folder} cannot be used: {error}") from None
+            plan.data.put_token(token)
+        except (DataFolderInUse, PortBusy) as error:
+            raise CannotStart(str(error)) from None
+        except SettingsError as error:
+            raise CannotStart(str(error).replace("SHOTLINE_ALLOWED_ORIGINS", "--allow-origin")) from None
+        except OSError as error:
+            raise CannotStart(f"the data folder {folder} cannot be used: {error}") from None
+        stack.callback(plan.data.withdraw)
+        _run(plan, token, as_json=as_json, processes=processes)
 
 
-def _run(plan: Plan, *, as_json: bool, processes: bool) -> None:
-    token = new_token()
-    plan.data.put_token(token)
+def _run(plan: Plan, token: str, *, as_json: bool, processes: bool) -> None:
     terminal_errors = log_files.take_over_standard_error(plan.data.log(_STARTUP_LOG))
     log_files.keep_small(plan.data.log(_STARTUP_LOG))
     failure: list[Exception] = []
@@ -68,10 +68,13 @@ def _run(plan: Plan, *, as_json: bool, processes: bool) -> None:
     async def ready(pids: Mapping[str, int]) -> None:
         plan.data.announce(LocalAddress(grpc=plan.grpc, http=plan.http, token=token, pid=os.getpid()))
         if as_json:
-            print(welcome.json_line(plan, token, pids), flush=True)
+            text = welcome.json_line(plan, token, pids)
         else:
-            console = Console(highlight=False)
-            welcome.print_welcome(console, plan, pids, await welcome.find_example(plan, token))
+            text = welcome.text(plan, pids, await welcome.find_example(plan, token))
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # whoever was to read this has left; the start goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     async def serve(stopping: asyncio.Event) -> None:
         # Raised here, an error would be printed to the log: the terminal is to hear it.
@@ -86,12 +89,11 @@ def _run(plan: Plan, *, as_json: bool, processes: bool) -> None:
     try:
         process.run(serve)
     finally:
-        plan.data.withdraw()
         sys.stderr.flush()
         os.dup2(terminal_errors, sys.stderr.fileno())
         os.close(terminal_errors)
     if failure:
-        raise failure[0]
+        raise CannotStart(str(failure[0]))
 
 
 def _roots(given: Sequence[Path]) -> tuple[Path, ...]:

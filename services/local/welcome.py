@@ -1,5 +1,6 @@
 """What `shotline up` says when all is ready: one JSON line for programs, or what runs where and lines to paste."""
 
+import asyncio
 import json
 import shlex
 from collections.abc import Mapping
@@ -44,8 +45,15 @@ def json_line(plan: Plan, token: str, pids: Mapping[str, int]) -> str:
     )
 
 
-def print_welcome(console: Console, plan: Plan, pids: Mapping[str, int], example: Example | None) -> None:
+def text(plan: Plan, pids: Mapping[str, int], example: Example | None) -> str:
     """What runs where, and lines that work when they are pasted."""
+    console = Console(highlight=False)
+    with console.capture() as capture:
+        _print(console, plan, pids, example)
+    return capture.get().rstrip("\n")
+
+
+def _print(console: Console, plan: Plan, pids: Mapping[str, int], example: Example | None) -> None:
     console.print(Text("Shotline is ready", style="bold green"))
     rows = [
         ("HTTP", plan.http),
@@ -103,8 +111,16 @@ def examples(plan: Plan, example: Example) -> list[tuple[str, str]]:
 
 async def find_example(plan: Plan, token: str) -> Example | None:
     """The first shot of the first project below the roots that has one, asked of the running gateway."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await _find_example(plan, token)
+    except TimeoutError:
+        return None
+
+
+async def _find_example(plan: Plan, token: str) -> Example | None:
     configs = (service_config("shotline.studio.v1"),)
-    async with open_channel(plan.grpc, service_configs=configs, token=token, timeout=_PATIENCE) as channel:
+    async with open_channel(plan.grpc, service_configs=configs, token=token) as channel:
         stub = pb_grpc.StudioServiceStub(channel)
         for project in (found for root in plan.roots for found in find_projects(root)):
             try:

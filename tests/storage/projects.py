@@ -104,7 +104,7 @@ class Server:
     async def idle(self) -> None:
         """Wait until the last write has tidied up behind its answer."""
         while self.files._writer._led:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.0002)
 
     def close(self) -> None:
         """Wait for what has begun."""

@@ -189,22 +189,20 @@ class Journal:
         """Append a line; the open file, which one it is, and how far it has been read now."""
         with self._guard:
             lock = self._disk.open_to_append(folder, _LOCK)
-            descriptor = -1
             try:
                 # Held for microseconds by anybody, so this waits without a deadline.
                 while not self._disk.try_lock(lock):
                     time.sleep(0.0005)
                 self._drop_expired(folder)
                 descriptor = self._disk.open_to_append(folder, _FILE)
-                self._write(descriptor, line)
-                self._catch_up(folder)
-                stale, lock = lock, -1
-                self._disk.close(stale)
-            except BaseException:
-                for each in (lock, descriptor):
-                    if each >= 0:
-                        self._disk.close(each)
-                raise
+                try:
+                    self._write(descriptor, line)
+                    self._catch_up(folder)
+                except BaseException:
+                    self._disk.close(descriptor)
+                    raise
+            finally:
+                self._disk.close(lock)
             return descriptor, self._file, self._read_to
 
     def _write(self, descriptor: int, line: str) -> None:

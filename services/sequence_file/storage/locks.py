@@ -101,8 +101,8 @@ class FileLock:
                         taken = True
                         return descriptor
                     # Somebody deleted `.shotline` meanwhile: the lock that others see is a new file.
-                    stale, descriptor = descriptor, -1  # given back also where close reports an error
-                    self._disk.close(stale)
+                    self._disk.close(descriptor)
+                    descriptor = -1
                     descriptor = self._disk.open_to_append(folder, name)
                     continue
                 if not go_on():

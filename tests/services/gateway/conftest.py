@@ -79,7 +79,7 @@ class Backend:
 
     async def start(self) -> None:
         def register(server: grpc.aio.Server) -> list[str]:
-            files_grpc.add_SequenceFileServiceServicer_to_server(self.memory, server)  # type: ignore[arg-type]
+            files_grpc.add_SequenceFileServiceServicer_to_server(self.memory, server)
             return [f"{PACKAGE}.SequenceFileService"]
 
         self.server = Server("sequence_file", self.address, new_door(self.log), register)

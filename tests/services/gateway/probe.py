@@ -38,8 +38,8 @@ def _contract() -> FileDescriptor:
         service=[descriptor_pb2.ServiceDescriptorProto(name="ProbeService", method=methods)],
     )
     pool = descriptor_pool.Default()
-    pool.AddSerializedFile(file.SerializeToString())  # type: ignore[no-untyped-call]
-    contract = pool.FindFileByName(file.name)  # type: ignore[no-untyped-call]
+    pool.AddSerializedFile(file.SerializeToString())
+    contract = pool.FindFileByName(file.name)
     assert isinstance(contract, FileDescriptor)
     return contract
 

@@ -18,6 +18,8 @@ from tests.services.gateway import probe
 from tests.services.gateway.conftest import OPENING, PROJECT, TOKEN, Rig
 from tests.services.gateway.probe import WITH_UNKNOWN, ProbeServer
 
+FILES = "shotline.sequence_file.v1.SequenceFileService"
+
 pytestmark = pytest.mark.parametrize("wiring", ["in process"])
 
 
@@ -177,17 +179,13 @@ async def test_a_service_that_is_away_is_unavailable_until_it_is_back(rig: Rig) 
     assert _retry_info(failed.value)
     await rig.backend.start()
     async with asyncio.timeout(10):
-        while True:
-            try:
-                assert (await stub.GetShot(request)).document_json == OPENING
-                break
-            except grpc.aio.AioRpcError as error:
-                assert error.code() is grpc.StatusCode.UNAVAILABLE
-                await asyncio.sleep(0.1)
+        while await _code(stub.GetShot(request)) is grpc.StatusCode.UNAVAILABLE:
+            await asyncio.sleep(0.1)
+    assert (await stub.GetShot(request)).document_json == OPENING
 
 
 async def test_health_of_a_forwarded_service_is_what_it_is_there(rig: Rig) -> None:
-    health = watch_health(rig.channel, "shotline.sequence_file.v1.SequenceFileService")
+    health = watch_health(rig.channel, FILES)
     async with asyncio.timeout(10):
         while not await anext(health):
             pass
@@ -195,7 +193,11 @@ async def test_health_of_a_forwarded_service_is_what_it_is_there(rig: Rig) -> No
         assert not await anext(health)
         await rig.backend.start()
         assert await anext(health)
-    await health.aclose()  # type: ignore[attr-defined]
+    await health.aclose()
+
+
+async def _code(call: grpc.aio.UnaryUnaryCall[files.GetShotRequest, files.Shot]) -> grpc.StatusCode:
+    return await call.code()
 
 
 def _retry_info(error: grpc.aio.AioRpcError) -> bool:

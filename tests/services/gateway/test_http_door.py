@@ -135,7 +135,7 @@ async def test_a_chunked_body_is_counted_and_the_client_hears_why(rig: Rig, path
 
 async def test_a_client_that_sends_without_end_is_cut_off(rig: Rig) -> None:
     headers = {**rig.headers(), "transfer-encoding": "chunked"}
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", rig.port)
     writer.write(raw_http.head("POST", "/ipc/sequence:update-shot", headers))
 
     async def pour() -> None:

@@ -37,7 +37,7 @@ async def test_a_process_serves_until_it_is_told_to_stop(backend: Backend, tmp_p
                 break
             except ConnectionRefusedError:
                 await asyncio.sleep(0.05)
-    assert (answer.status, len(answer.json["sequences"])) == (200, 2)  # type: ignore[arg-type]
+    assert (answer.status, len(answer.json["sequences"])) == (200, 2)
     gateway.send_signal(signal.SIGTERM)
     _, errors = await asyncio.wait_for(gateway.communicate(), 20)
     assert gateway.returncode == 0

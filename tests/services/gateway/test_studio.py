@@ -88,7 +88,7 @@ async def test_pages_pass_through(rig: Rig) -> None:
             "INVALID_JSON",
         ),
         (
-            pb.UpdateShotRequest(target=named("s1"), updates_json="{}", mode=999),  # type: ignore[arg-type]
+            pb.UpdateShotRequest(target=named("s1"), updates_json="{}", mode=999),
             grpc.StatusCode.INVALID_ARGUMENT,
             "INVALID_FIELD",
         ),

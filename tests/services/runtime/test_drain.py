@@ -61,18 +61,18 @@ async def test_sigterm_says_not_serving_then_ends_watches_and_lets_calls_finish(
     assert (await states.read()).status == health_pb2.HealthCheckResponse.SERVING
     watch = channel.unary_stream(tiny.path("Watch"))(b"")
     assert await watch.read() == b"revision 41"
-    in_flight = asyncio.ensure_future(one(channel, tiny.path("Slow"), b"1.0"))
+    in_flight = asyncio.ensure_future(one(channel, tiny.path("Slow"), b"1.2"))
     await asyncio.sleep(0.1)
 
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
     assert (await states.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-    assert time.monotonic() - began < 0.25  # at once
+    assert time.monotonic() - began < 0.4  # at once
     late = await (await stock(address)).unary_unary(tiny.path("Slow"))(b"0", metadata=tiny.authorization)
     assert late == b"done"  # while it settles, new calls are still answered
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await watch.read()
-    assert time.monotonic() - began > 0.25  # after the settle time
+    assert time.monotonic() - began > 0.45  # after the settle time
     fault = status.from_rpc_error(caught.value)
     assert (fault.code, fault.reason, fault.metadata) == (Code.UNAVAILABLE, "BACKEND_UNAVAILABLE", {"revision": "41"})
     assert fault.retry_after

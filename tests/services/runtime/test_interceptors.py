@@ -140,7 +140,15 @@ async def test_an_unknown_method_is_unimplemented(tiny: Any, serve: Any, connect
     for path in (tiny.path("Nothing"), "/shotline.none.v1.None/Nothing"):
         error = await outcome(channel, path, kind)
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert "grpc-status-details-bin" in dict(error.trailing_metadata())
         assert status.from_rpc_error(error).reason == "UNKNOWN_METHOD"
+    assert {line["reason"] for line in running.lines()} == {"UNKNOWN_METHOD"}
+
+
+async def test_an_unknown_method_is_nobodys_business_without_the_token(tiny: Any, serve: Any, stock: Any) -> None:
+    running = await serve()
+    error = await outcome(await stock(running.address), tiny.path("Nothing"), "unary_unary")
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_bytes_that_are_no_message_are_an_invalid_argument(tiny: Any, serve: Any, connect: Any) -> None:

@@ -50,7 +50,7 @@ async def main(stopping: asyncio.Event) -> None:
     warmed_up()
     print(port, flush=True)
     await stopping.wait()
-    await server.drain(settle=0.3, grace=5)
+    await server.drain(settle=0.5, grace=5)
 
 
 if __name__ == "__main__":

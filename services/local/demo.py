@@ -1,0 +1,296 @@
+"""`make demo`: an editor at work against a real start, told step by step; fails when anything is not as promised.
+
+    python -m services.local.demo
+
+Everything happens in a temporary folder. The client is what an Electron main process would be: JSON over POST /ipc.
+"""
+
+import difflib
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from gateway.cli.sample import write_sample
+
+_PATIENCE = 30.0  # seconds for any one step
+_PROMPT = "A ferry crosses a black bay under a green storm sky"
+
+Json = dict[str, object]
+
+
+class Broken(Exception):
+    """Something is not as promised."""
+
+
+class Story:
+    """Numbered steps on a terminal, and the promises that each of them checks."""
+
+    def __init__(self) -> None:
+        # A log file is given the width of a page.
+        terminal = Console(highlight=False)
+        self._out = terminal if terminal.is_terminal else Console(highlight=False, width=100)
+        self._step = 0
+        self.kept = 0
+
+    def step(self, title: str, told: str) -> None:
+        """Begin a step."""
+        self._step += 1
+        self._out.print()
+        self._out.print(Rule(Text(f"{self._step}. {title}", style="bold cyan"), align="left", style="cyan"))
+        self._out.print(Text(told))
+        self._out.print()
+
+    def shows(self, said: str, style: str = "") -> None:
+        """Something to look at: a request, an answer, a piece of a file."""
+        for line in said.splitlines():
+            self._out.print(Text(f"    {line}", style=style), no_wrap=True, overflow="ellipsis")
+
+    def promise(self, kept: bool, said: str) -> None:
+        """One thing that must hold."""
+        self._out.print(Text(f"  {'✓' if kept else '✗'} {said}", style="green" if kept else "bold red"))
+        if not kept:
+            raise Broken(said)
+        self.kept += 1
+
+    def end(self, said: str, style: str) -> None:
+        """The last line."""
+        self._out.print()
+        self._out.print(Text(said, style=style))
+
+
+class Backend:
+    """A `shotline up` of our own."""
+
+    def __init__(self, root: Path, data: Path) -> None:
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "services.local.command", "up"),
+                *("--json", "--ports", "auto", "--root", str(root), "--data", str(data)),
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise Broken(f"shotline up ended with {self._process.wait(_PATIENCE)} and said nothing")
+        self.facts: Json = json.loads(line)
+
+    @property
+    def pid(self) -> int:
+        """The process that serves everything."""
+        return self._process.pid
+
+    def end(self, number: int) -> int:
+        """Send a signal and wait. Gives the exit code. Does nothing to a process that has ended."""
+        self._process.send_signal(number)
+        code = self._process.wait(_PATIENCE)
+        if self._process.stdout:
+            self._process.stdout.close()
+        return code
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back over HTTP."""
+
+    status: int
+    envelope: Json
+
+    def __getitem__(self, name: str) -> Json:
+        """A member that is an object."""
+        value = self.envelope.get(name)
+        if not isinstance(value, dict):
+            raise Broken(f"the answer has no {name}: {self.envelope}")
+        return value
+
+
+class Editor:
+    """An Electron-style client: `invoke` is what its renderer calls."""
+
+    def __init__(self, story: Story, facts: Mapping[str, object]) -> None:
+        self._story = story
+        self._http = http.client.HTTPConnection(urlsplit(str(facts["http"])).netloc, timeout=_PATIENCE)
+        self._token = str(facts["token"])
+
+    def invoke(self, channel: str, *arguments: object) -> Answer:
+        """Call a channel with positional arguments, and show the call."""
+        texts = [json.dumps(argument, ensure_ascii=False) for argument in arguments]
+        self._story.shows(f"→ POST /ipc/{channel}", "bold")
+        self._story.shows(textwrap.indent(",\n".join(texts), "    "), "dim")
+        headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
+        self._http.request("POST", f"/ipc/{channel}", f"[{','.join(texts)}]".encode(), headers)
+        response = self._http.getresponse()
+        answer = Answer(response.status, json.loads(response.read()))
+        style = "blue" if answer.envelope["success"] else "yellow"
+        self._story.shows(f"← {answer.status} {response.reason}", style)
+        return answer
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+
+def tell(story: Story, folder: Path) -> None:
+    """The whole story. Raises Broken at the first promise that is not kept."""
+    project = folder / "harbour-lights"
+    file = project / "sequences" / "sequence_001.json"
+    sequences, shots = write_sample(project)
+    story.step("A project", f"A film in a folder, as the editor keeps it: {sequences} sequences, {shots} shots.")
+    story.shows("\n".join(sorted(str(path.relative_to(folder)) for path in project.rglob("*.json"))))
+
+    story.step("The backend starts", "`shotline up --json` prints one line when all is ready.")
+    backend = Backend(folder, folder / "data")
+    try:
+        story.shows(json.dumps({**backend.facts, "token": "…"}, indent=2))
+        story.promise(backend.facts.get("ready") is True, "ready")
+        editor = Editor(story, backend.facts)
+        _edits(story, editor, project, file)
+        _looks_around(story, editor, project)
+        _two_editors(story, editor, project)
+        editor.close()
+
+        edited = file.read_bytes()
+        told = f"kill -9 of process {backend.pid}, in the middle of its life. Then it is started again."
+        story.step("The backend is killed", told)
+        backend.end(signal.SIGKILL)
+        backend = Backend(folder, folder / "data")
+        story.promise(file.read_bytes() == edited, "the file is byte for byte what was acknowledged")
+        editor = Editor(story, backend.facts)
+        answer = editor.invoke("shot:get", {"projectPath": str(project), "sequenceId": "001", "shotId": "arrival-1"})
+        story.shows(_essence(answer["shot"]))
+        story.promise(_generation(answer["shot"])["prompt"] == _PROMPT, "the edit is still there")
+        editor.close()
+
+        story.step("The end", "SIGTERM lets calls in flight finish.")
+        story.promise(backend.end(signal.SIGTERM) == 0, "exit code 0")
+        story.promise(not (folder / "data" / "connection.json").exists(), "its token and address are gone")
+    finally:
+        backend.end(signal.SIGKILL)
+
+
+def _edits(story: Story, editor: Editor, project: Path, file: Path) -> None:
+    story.step(
+        "The editor changes a prompt",
+        "It sends {generation: {prompt}} and nothing else. A shallow merge would throw away the model, the parameters "
+        "and the negative prompt that stand beside it.",
+    )
+    before = file.read_text()
+    old = _generation(json.loads(before)["shots"][0])
+    answer = editor.invoke(
+        "sequence:update-shot", str(project), "001", "arrival-1", {"generation": {"prompt": _PROMPT}}
+    )
+    new = _generation(answer["shot"])
+    story.shows(json.dumps({"generation": new}, indent=2, ensure_ascii=False))
+    story.promise(answer.status == 200 and new["prompt"] == _PROMPT, "the answer is the shot with its new prompt")
+    for name in ("model", "parameters", "negativePrompt"):
+        story.promise(new[name] == old[name], f"{name} is still there")
+    after = file.read_text()
+    story.shows("\nthe file, before and after:")
+    changed = [
+        line
+        for line in difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+        if not line.startswith(("---", "+++", "@@"))
+    ]
+    for line in changed:
+        story.shows(line, "red" if line.startswith("-") else "green")
+    untouched = {line.split(":")[0].strip("-+ ") for line in changed} == {'"prompt"', '"modified_at"'}
+    story.promise(untouched, "every other byte of the file is as it was")
+
+
+def _looks_around(story: Story, editor: Editor, project: Path) -> None:
+    story.step("It reads the sequence back", "Ids are forgiving where only one file can be meant: 1 is 001.")
+    answer = editor.invoke("sequence:get-shots", str(project), 1)
+    shots = _objects(answer, "shots")
+    for shot in shots:
+        story.shows(_essence(shot))
+    story.promise(_generation(shots[0])["prompt"] == _PROMPT, "three shots, the first with the new prompt")
+
+    story.step("It lists all sequences", "Broken files would be named under `unreachable`, never left out.")
+    answer = editor.invoke("sequence:get-all", str(project))
+    for sequence in _objects(answer, "sequences"):
+        story.shows(f"{sequence['id']}  {sequence['name']:<12} {sequence['description']}")
+    names = [sequence["name"] for sequence in _objects(answer, "sequences")]
+    story.promise(names == ["Arrival", "The Letter", "First Light"], "all three, in playing order")
+    story.promise(answer.envelope["unreachable"] == [], "none is unreachable")
+
+    story.step("It asks for a shot that is not there", "An error says what is wrong, for people and for programs.")
+    answer = editor.invoke("sequence:update-shot", str(project), "001", "arrival-9", {"type": "wide"})
+    story.shows(json.dumps(answer.envelope, indent=2))
+    named = (answer.status, answer.envelope["code"], answer.envelope["reason"])
+    story.promise(named == (404, "NOT_FOUND", "SHOT_NOT_FOUND"), "404, NOT_FOUND, SHOT_NOT_FOUND")
+    story.promise("arrival-9" in str(answer.envelope["error"]), "the message names the shot")
+
+
+def _two_editors(story: Story, editor: Editor, project: Path) -> None:
+    story.step(
+        "Two people change one shot",
+        "Both have read it and send the etag of what they saw. The second must not undo the first unseen.",
+    )
+    place = {"projectPath": str(project), "sequenceId": "002", "shotId": "letter-2"}
+    etag = editor.invoke("shot:get", place).envelope["etag"]
+    first = editor.invoke("shot:update", place, {"notes": "brass, not copper"}, {"etag": etag})
+    story.promise(first.status == 200, "the first is saved")
+    second = editor.invoke("shot:update", place, {"notes": "make it copper"}, {"etag": etag})
+    details = second["details"]
+    story.shows(f"{second.envelope['reason']}: {second.envelope['error']}", "yellow")
+    current = details.get("current")
+    story.promise(second.status == 409, "the second is told: 409 ETAG_MISMATCH")
+    seen = isinstance(current, dict) and current.get("notes") == "brass, not copper"
+    story.promise(seen, "and is shown what is there now")
+    story.shows("The second person reads it, agrees, adds something and sends the etag that came with the error.")
+    agreed = editor.invoke(
+        "shot:update", place, {"notes": "brass, with a scratch"}, {"etag": details.get("currentEtag")}
+    )
+    story.promise(agreed.status == 200, "saved, and nothing was lost")
+
+
+def _generation(shot: object) -> Json:
+    assert isinstance(shot, dict)
+    generation = shot["generation"]
+    assert isinstance(generation, dict)
+    return generation
+
+
+def _objects(answer: Answer, name: str) -> list[Json]:
+    items = answer.envelope.get(name)
+    if not isinstance(items, list):
+        raise Broken(f"the answer has no {name}: {answer.envelope}")
+    return items
+
+
+def _essence(shot: Json) -> str:
+    return f"{shot['id']:<10} {shot['type']:<9} {_generation(shot)['prompt']}"
+
+
+def main() -> int:
+    """Tell the story in a temporary folder. The exit code says whether all promises were kept."""
+    story = Story()
+    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="shotline-demo-")))
+    try:
+        tell(story, folder)
+    except Broken as broken:
+        story.end(f"Not as promised: {broken}", "bold red")
+        return 1
+    finally:
+        shutil.rmtree(folder)
+    story.end(f"All {story.kept} promises kept; the temporary folder is gone. Your turn: shotline up", "bold green")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
