@@ -61,9 +61,9 @@ class Channels:
 
 def failed(fault: Fault) -> bytes:
     """The envelope of a call that failed."""
-    details: Payload = dict(fault.metadata)
+    details: Payload = {key: _utf8(value) for key, value in fault.metadata.items()}
     if fault.fields:
-        details["fields"] = {in_camel_case(field): rule for field, rule in fault.fields.items()}
+        details["fields"] = {in_camel_case(_utf8(field)): _utf8(rule) for field, rule in fault.fields.items()}
     if fault.current is not None:
         details["currentEtag"] = fault.current.etag
         if fault.current.document_json is not None:
@@ -73,12 +73,17 @@ def failed(fault: Fault) -> bytes:
     return orjson.dumps(
         {
             "success": False,
-            "error": fault.message,
+            "error": _utf8(fault.message),
             "code": fault.code.name,
             "reason": fault.reason,
             "details": details,
         }
     )
+
+
+def _utf8(text: str) -> str:
+    # A file name that is not UTF-8 reaches Python as lone surrogates, which JSON for the wire cannot hold.
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 async def _update_sequence_shot(studio: Studio, arguments: Arguments) -> Payload:

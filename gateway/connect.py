@@ -4,6 +4,7 @@ Endpoints are built from the contracts' descriptors; nothing is generated for th
 """
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
@@ -164,10 +165,11 @@ def _cause(error: Exception | None) -> BaseException | None:
 
 def _told(fault: Fault, ctx: Context) -> ConnectError:
     if fault.retry_after is not None:
-        ctx.response_headers["retry-after"] = str(max(1, round(fault.retry_after)))
-    details = [ErrorDetail(WireAny(type_url=one.type_url, value=one.value)) for one in to_status(fault).details]
+        ctx.response_headers["retry-after"] = str(max(1, math.ceil(fault.retry_after)))
+    status = to_status(fault)
+    details = [ErrorDetail(WireAny(type_url=one.type_url, value=one.value)) for one in status.details]
     code = ConnectCode.CANCELED if fault.code is Code.CANCELLED else ConnectCode[fault.code.name]
-    return ConnectError(code, fault.message, details)
+    return ConnectError(code, status.message, details)
 
 
 def _info(method: MethodDescriptor, kind: StreamType) -> MethodInfo[Message, Message]:

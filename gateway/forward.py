@@ -39,6 +39,7 @@ _OF_ONE_HOP = frozenset(
         "grpc-accept-encoding",
         "grpc-encoding",
         "grpc-message",
+        "grpc-previous-rpc-attempts",
         "grpc-status",
         "grpc-timeout",
         "host",

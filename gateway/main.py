@@ -27,7 +27,7 @@ from services.runtime.call import Principal
 from services.runtime.channels import open_channel, service_config, watch_health
 from services.runtime.logs import open_log
 from services.runtime.server import Server
-from services.runtime.settings import Environment
+from services.runtime.settings import Environment, SettingsError
 from services.runtime.tokens import StaticTokens, read_token_file
 
 
@@ -53,6 +53,7 @@ class Gateway:
     async def start(self) -> None:
         """Listen on both doors. SettingsError where an address cannot be had."""
         settings = self._settings
+        self._listener = Listener(settings.http_address)
         self._forwarding = forwarding = Forwarding(self._backends.addresses, self._contracts)
         studio = Studio(self._backends.sequence_files)
         channels = Channels(studio)
@@ -70,7 +71,6 @@ class Gateway:
             generic_handlers=(forwarding.handler,),
             reflection_names=[service.full_name for service in forwarding.services],
         )
-        self._listener = Listener(settings.http_address)
         self.http_port = self._listener.port
         http = HttpDoor(
             channels=channels,
@@ -83,7 +83,12 @@ class Gateway:
             hosts=(*settings.allowed_hosts, *self._own_hosts()),
             origins=settings.allowed_origins,
         )
-        self.grpc_port = await self._server.start()
+        try:
+            self.grpc_port = await self._server.start()
+        except SettingsError:
+            await self._listener.drain()
+            await forwarding.close()
+            raise
         await self._listener.start(http, settings.server.grace)
         self._mirrors = [
             asyncio.create_task(self._mirror_health(service.full_name, forwarding.channel(service.file.package)))

@@ -122,8 +122,9 @@ class Answer:
 class Editor:
     """An Electron-style client: `invoke` is what its renderer calls."""
 
-    def __init__(self, story: Story, facts: Mapping[str, object]) -> None:
+    def __init__(self, story: Story, facts: Mapping[str, object], project: Path) -> None:
         self._story = story
+        self._project = str(project)
         self._http = http.client.HTTPConnection(urlsplit(str(facts["http"])).netloc, timeout=_PATIENCE)
         self._token = str(facts["token"])
 
@@ -131,7 +132,9 @@ class Editor:
         """Call a channel with positional arguments, and show the call."""
         texts = [json.dumps(argument, ensure_ascii=False) for argument in arguments]
         self._story.shows(f"→ POST /ipc/{channel}", "bold")
-        self._story.shows(textwrap.indent(",\n".join(texts), "    "), "dim")
+        # The folder is the same long path in every call.
+        shown = ",\n".join(texts).replace(self._project, f"…/{Path(self._project).name}")
+        self._story.shows(textwrap.indent(shown, "    "), "dim")
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
         self._http.request("POST", f"/ipc/{channel}", f"[{','.join(texts)}]".encode(), headers)
         response = self._http.getresponse()
@@ -156,9 +159,9 @@ def tell(story: Story, folder: Path) -> None:
     story.step("The backend starts", "`shotline up --json` prints one line when all is ready.")
     backend = Backend(folder, folder / "data")
     try:
-        story.shows(json.dumps({**backend.facts, "token": "…"}, indent=2))
+        story.shows(json.dumps({**backend.facts, "token": "…"}, indent=2, ensure_ascii=False))
         story.promise(backend.facts.get("ready") is True, "ready")
-        editor = Editor(story, backend.facts)
+        editor = Editor(story, backend.facts, project)
         _edits(story, editor, project, file)
         _looks_around(story, editor, project)
         _two_editors(story, editor, project)
@@ -170,7 +173,7 @@ def tell(story: Story, folder: Path) -> None:
         backend.end(signal.SIGKILL)
         backend = Backend(folder, folder / "data")
         story.promise(file.read_bytes() == edited, "the file is byte for byte what was acknowledged")
-        editor = Editor(story, backend.facts)
+        editor = Editor(story, backend.facts, project)
         answer = editor.invoke("shot:get", {"projectPath": str(project), "sequenceId": "001", "shotId": "arrival-1"})
         story.shows(_essence(answer["shot"]))
         story.promise(_generation(answer["shot"])["prompt"] == _PROMPT, "the edit is still there")
@@ -197,17 +200,17 @@ def _edits(story: Story, editor: Editor, project: Path, file: Path) -> None:
     new = _generation(answer["shot"])
     story.shows(json.dumps({"generation": new}, indent=2, ensure_ascii=False))
     story.promise(answer.status == 200 and new["prompt"] == _PROMPT, "the answer is the shot with its new prompt")
-    for name in ("model", "parameters", "negativePrompt"):
-        story.promise(new[name] == old[name], f"{name} is still there")
+    for name, said in (("model", "is"), ("parameters", "are"), ("negativePrompt", "is")):
+        story.promise(new[name] == old[name], f"{name} {said} still there")
     after = file.read_text()
     story.shows("\nthe file, before and after:")
     changed = [
         line
-        for line in difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=0)
+        for line in difflib.unified_diff(before.splitlines(True), after.splitlines(True), n=0)
         if not line.startswith(("---", "+++", "@@"))
     ]
     for line in changed:
-        story.shows(line, "red" if line.startswith("-") else "green")
+        story.shows(line.rstrip("\n"), "red" if line.startswith("-") else "green")
     untouched = {line.split(":")[0].strip("-+ ") for line in changed} == {'"prompt"', '"modified_at"'}
     story.promise(untouched, "every other byte of the file is as it was")
 

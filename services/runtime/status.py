@@ -54,13 +54,13 @@ _CODES = {code_of_grpc: code for code, (code_of_grpc, _) in _TABLE.items()}
 _HTTP_OF_REASON = {"HOST_NOT_ALLOWED": 421, "UNSUPPORTED_MEDIA_TYPE": 415, "METHOD_NOT_ALLOWED": 405}
 
 # What a status without our ErrorInfo means: it comes from gRPC itself, or from something in between.
-_REASON_OF_BARE = {
-    Code.UNAVAILABLE: "BACKEND_UNAVAILABLE",
-    Code.DEADLINE_EXCEEDED: "DEADLINE_EXCEEDED",
-    Code.CANCELLED: "CANCELLED",
-    Code.UNIMPLEMENTED: "UNKNOWN_METHOD",
-    Code.RESOURCE_EXHAUSTED: "TOO_LARGE",
-    Code.UNAUTHENTICATED: "TOKEN_INVALID",
+# Texts of ours: gRPC's own name addresses, and those of strangers may hold anything.
+_BARE = {
+    Code.UNAVAILABLE: ("BACKEND_UNAVAILABLE", "a process that is needed cannot be reached; try again"),
+    Code.DEADLINE_EXCEEDED: ("DEADLINE_EXCEEDED", "the work was not done in time"),
+    Code.UNIMPLEMENTED: ("UNKNOWN_METHOD", "no such method here"),
+    Code.RESOURCE_EXHAUSTED: ("TOO_LARGE", "a message or its metadata is over the limit"),
+    Code.UNAUTHENTICATED: ("TOKEN_INVALID", "the token is not valid here"),
 }
 
 
@@ -126,11 +126,13 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> Fault:
 
 
 def _bare(code: Code | None, error: grpc.aio.AioRpcError) -> Fault:
-    reason = _REASON_OF_BARE.get(code) if code else None
-    if code and reason:
-        retry_after = _RETRY_AFTER if code is Code.UNAVAILABLE else None
-        return Fault(code, reason, error.details() or reason, retry_after=retry_after)
-    # Its text may hold anything, a traceback of some other program included: that is for the log only.
+    if code is Code.CANCELLED:
+        # A call that we end raises CancelledError. This one was dropped by a server that was shutting down.
+        code = Code.UNAVAILABLE
+    if code in _BARE:
+        reason, message = _BARE[code]
+        _log.info("a backend answered %s: %s", error.code(), error.details())
+        return Fault(code, reason, message, retry_after=_RETRY_AFTER if code is Code.UNAVAILABLE else None)
     error_id = uuid.uuid4().hex
     _log.error("error id %s: a backend answered %s: %s", error_id, error.code(), error.details())
     return internal(error_id)

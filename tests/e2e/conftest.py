@@ -124,8 +124,9 @@ class Shotline:
         assert self._process
         self._close_client()
         code = self._process.wait(timeout)
-        if self._process.stdout:
-            self._process.stdout.close()
+        if self._process.stdout and not self._process.stdout.closed:
+            with self._process.stdout as output:
+                assert output.read() == b"", "there is more on standard output than the line of --json"
         return code
 
     def _close_client(self) -> None:

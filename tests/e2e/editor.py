@@ -43,7 +43,6 @@ class Editor(threading.Thread):
         self._name = name
         self._count = count
         self.acknowledged: list[Edit] = []
-        self.tries = 0
         self.failure: Exception | None = None
 
     def run(self) -> None:
@@ -69,7 +68,6 @@ class Editor(threading.Thread):
         until = time.monotonic() + _PATIENCE
         heard: object = None
         while time.monotonic() < until:
-            self.tries += 1
             try:
                 _, heard = self._open().call("sequence:update-shot", arguments)
             except (OSError, http.client.HTTPException) as error:
@@ -99,5 +97,5 @@ class Editor(threading.Thread):
 if __name__ == "__main__":
     url, token, project, name, count = sys.argv[1:]
     editor = Editor(lambda: (url, token), project, name, int(count))
-    editor.run()
+    editor.start()
     print(len(editor.finish()))

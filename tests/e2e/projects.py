@@ -60,7 +60,11 @@ def template_sequence() -> Envelope:
             {
                 "id": f"1795232178000-part{number}",
                 **members,
-                "metadata": {"shot_type": "medium", "sequence_id": f"1795232178000-plan{number}", "updated_at": CREATED},
+                "metadata": {
+                    "shot_type": "medium",
+                    "sequence_id": f"1795232178000-plan{number}",
+                    "updated_at": CREATED,
+                },
             }
             for number in (1, 2)
         ],

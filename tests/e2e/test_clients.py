@@ -1,5 +1,6 @@
 """The same edit from every kind of client: each gets the shot, and the file is the same byte for byte."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,8 +10,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-import grpc
+import grpc.aio
 import pytest
+from google.protobuf import json_format
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as files_grpc
 from shotline.studio.v1 import studio_service_pb2 as studio
@@ -22,7 +24,8 @@ from tests.e2e.ipc import Envelope
 
 NODE = Path(__file__).parent / "node"
 SHOT = "crossing-1-2"
-UPDATES: Envelope = {"generation": {"prompt": "Küstennebel, the boat is \"late\""}}
+BUF_PROTOCOL = ("--protocol", "grpc", "--http2-prior-knowledge")
+UPDATES: Envelope = {"generation": {"prompt": 'Küstennebel, the boat is "late"'}}
 
 # Makes the edit of SHOT in sequence 001 and gives the shot that was answered.
 Client = Callable[[Shotline, Path], Envelope]
@@ -31,7 +34,9 @@ Client = Callable[[Shotline, Path], Envelope]
 def run(command: list[str], text: str = "", folder: Path | None = None, timeout: float = 30) -> str:
     """What a program answers on standard output."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd=folder, timeout=timeout)
-    assert done.returncode == 0, f"{command[0]} exited with {done.returncode}: {done.stderr[-2000:]}{done.stdout[-2000:]}"
+    assert done.returncode == 0, (
+        f"{command[0]} exited with {done.returncode}: {done.stderr[-2000:]}{done.stdout[-2000:]}"
+    )
     return done.stdout
 
 
@@ -67,22 +72,14 @@ def curl(shotline: Shotline, project: Path) -> Envelope:
 
 def buf_curl(shotline: Shotline, project: Path) -> Envelope:
     """No contract at hand: buf asks the gateway's reflection for it."""
-    authorization = f"authorization: Bearer {shotline.facts['token']}"
-    method = f"http://{shotline.facts['grpc']}/shotline.studio.v1.StudioService/UpdateShot"
-    protocol = ["--protocol", "grpc", "--http2-prior-knowledge"]
-    headers = ["--reflect-header", authorization, "-H", authorization]
-    request = json.dumps({"target": target(project), "updates_json": json.dumps(UPDATES)})
-    return document(json.loads(run([program("buf"), "curl", *protocol, *headers, "-d", request, method])))
+    request = {"target": target(project), "updates_json": json.dumps(UPDATES)}
+    return document(call_by_buf(shotline, "shotline.studio.v1.StudioService/UpdateShot", request))
 
 
 def buf_curl_of_a_forwarded_service(shotline: Shotline, project: Path) -> Envelope:
     """The sequence files' own contract, at the gateway's address."""
-    authorization = f"authorization: Bearer {shotline.facts['token']}"
-    method = f"http://{shotline.facts['grpc']}/shotline.sequence_file.v1.SequenceFileService/UpdateShot"
-    protocol = ["--protocol", "grpc", "--http2-prior-knowledge"]
-    headers = ["--reflect-header", authorization, "-H", authorization]
-    request = json.dumps({**target(project)["sequence_shot"], "updates_json": json.dumps(UPDATES)})
-    return document(json.loads(run([program("buf"), "curl", *protocol, *headers, "-d", request, method])))
+    request = {**target(project)["sequence_shot"], "updates_json": json.dumps(UPDATES)}
+    return document(call_by_buf(shotline, "shotline.sequence_file.v1.SequenceFileService/UpdateShot", request))
 
 
 def grpc_js(shotline: Shotline, project: Path) -> Envelope:
@@ -94,19 +91,26 @@ def python_stub(shotline: Shotline, project: Path) -> Envelope:
         target=studio.ShotTarget(sequence_shot=studio.SequenceShot(**target(project)["sequence_shot"])),
         updates_json=json.dumps(UPDATES),
     )
-    with grpc.insecure_channel(shotline.facts["grpc"]) as channel:
-        answer = studio_grpc.StudioServiceStub(channel).UpdateShot(request, metadata=authorization(shotline))
-    shot: Envelope = json.loads(answer.document_json)
-    return shot
+
+    async def update() -> Envelope:
+        async with grpc.aio.insecure_channel(shotline.facts["grpc"]) as channel:
+            answer = await studio_grpc.StudioServiceStub(channel).UpdateShot(request, metadata=authorization(shotline))
+        return document({"document_json": answer.document_json})
+
+    return asyncio.run(update())
 
 
 def python_stub_of_the_service_itself(shotline: Shotline, project: Path) -> Envelope:
     """Past the gateway: the sequence-file service's own port."""
     request = files.UpdateShotRequest(**target(project)["sequence_shot"], updates_json=json.dumps(UPDATES))
-    with grpc.insecure_channel(shotline.facts["sequence_file"]) as channel:
-        answer = files_grpc.SequenceFileServiceStub(channel).UpdateShot(request, metadata=authorization(shotline))
-    shot: Envelope = json.loads(answer.document_json)
-    return shot
+
+    async def update() -> Envelope:
+        async with grpc.aio.insecure_channel(shotline.facts["sequence_file"]) as channel:
+            service = files_grpc.SequenceFileServiceStub(channel)
+            answer = await service.UpdateShot(request, metadata=authorization(shotline))
+        return document({"document_json": answer.document_json})
+
+    return asyncio.run(update())
 
 
 def connect_json(shotline: Shotline, project: Path) -> Envelope:
@@ -151,17 +155,34 @@ def test_grpc_js_gets_the_code_and_words_of_an_error(shotline: Shotline, project
     assert "nobody" in error["details"]
 
 
-def test_no_client_gets_in_without_the_token(shotline: Shotline, project: Path) -> None:
+async def test_no_client_gets_in_without_the_token(shotline: Shotline, project: Path) -> None:
     before = (project / "sequences" / "sequence_001.json").read_bytes()
+    request = {"target": target(project), "updates_json": json.dumps(UPDATES)}
+    for token in ("wrong", ""):
+        headers = {"authorization": f"Bearer {token}"} if token else {"authorization": ""}
+        status, envelope = shotline.ipc("sequence:update-shot", [str(project), "001", SHOT, UPDATES], **headers)
+        assert (status, envelope["reason"]) == (401, "TOKEN_INVALID")
+        async with grpc.aio.insecure_channel(shotline.facts["grpc"]) as channel:
+            update = studio_grpc.StudioServiceStub(channel).UpdateShot
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await update(
+                    json_format.ParseDict(request, studio.UpdateShotRequest()), metadata=tuple(headers.items())
+                )
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    # Reflection needs it, too: without it buf learns of no service.
     method = f"http://{shotline.facts['grpc']}/shotline.studio.v1.StudioService/UpdateShot"
-    command = [program("buf"), "curl", "--protocol", "grpc", "--http2-prior-knowledge", "-d", "{}", method]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert refused.returncode != 0
-    assert "unauthenticated" in refused.stderr.lower()  # reflection needs the token, too
-    arguments = [str(project), "001", SHOT, UPDATES]
-    status, envelope = shotline.ipc("sequence:update-shot", arguments, authorization="Bearer wrong")
-    assert (status, envelope["reason"]) == (401, "TOKEN_INVALID")
+    command = [program("buf"), "curl", *BUF_PROTOCOL, "-d", "{}", method]
+    blind = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert blind.returncode != 0
+    assert "failed to find service" in blind.stderr
     assert (project / "sequences" / "sequence_001.json").read_bytes() == before
+
+
+def call_by_buf(shotline: Shotline, method: str, request: Envelope) -> Envelope:
+    token = f"authorization: Bearer {shotline.facts['token']}"
+    command = [program("buf"), "curl", *BUF_PROTOCOL, "--reflect-header", token, "-H", token, "-d", json.dumps(request)]
+    answer: Envelope = json.loads(run([*command, f"http://{shotline.facts['grpc']}/{method}"]))
+    return answer
 
 
 def call_from_node(shotline: Shotline, request: Envelope) -> Envelope:

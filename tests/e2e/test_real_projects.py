@@ -13,7 +13,7 @@ from tests.e2e import projects
 from tests.e2e.conftest import Shotline, writable_copy
 from tests.e2e.ipc import Envelope
 
-PROMPT = "An edit of ours: Küstennebel, \"half\" lit\n2nd line"
+PROMPT = 'An edit of ours: Küstennebel, "half" lit\n2nd line'
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ def test_every_shot_of_a_real_project_takes_an_edit(shotline: Shotline, project:
     assert sorted(path.name for path in project.iterdir() if path not in others) == [".shotline", "sequences"]
 
 
-def test_a_shot_found_without_its_sequence_is_edited_in_the_sequence_file(
-    shotline: Shotline, project: Path
-) -> None:
+def test_a_shot_found_without_its_sequence_is_edited_in_the_sequence_file(shotline: Shotline, project: Path) -> None:
     """The copies that stand in project.json are neither read nor written."""
     before = texts(project)
     copies = (project / "project.json").read_bytes()

@@ -7,10 +7,10 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
+import grpc.aio
 import pytest
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as files_grpc
@@ -53,8 +53,8 @@ def shot(example: str) -> Envelope:
 
 
 @pytest.fixture
-def channel(shotline: Shotline) -> Iterator[grpc.Channel]:
-    with grpc.insecure_channel(shotline.facts["grpc"]) as channel:
+async def channel(shotline: Shotline) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(shotline.facts["grpc"]) as channel:
         yield channel
 
 
@@ -66,49 +66,49 @@ def first_sequence(project: Path) -> Path:
     return project / "sequences" / "sequence_001.json"
 
 
-def test_backend_methods_implemented_and_tested(
-    shotline: Shotline, channel: grpc.Channel, project: Path, example: str, shot: Envelope
+async def test_backend_methods_implemented_and_tested(
+    shotline: Shotline, channel: grpc.aio.Channel, project: Path, example: str, shot: Envelope
 ) -> None:
     """updateShotInSequence, getShotsFromSequence and getAllSequences are UpdateShot, GetShots and ListSequences."""
     service = files_grpc.SequenceFileServiceStub(channel)
     token = token_of(shotline)
-    listed = service.ListSequences(files.ListSequencesRequest(project_path=str(project)), metadata=token)
+    listed = await service.ListSequences(files.ListSequencesRequest(project_path=str(project)), metadata=token)
     assert [each.id for each in listed.sequences] == ["001", "002", "003"]
     assert listed.sequences[0].document_json == example
 
-    shots = service.GetShots(files.GetShotsRequest(project_path=str(project), sequence_id="001"), metadata=token)
+    shots = await service.GetShots(files.GetShotsRequest(project_path=str(project), sequence_id="001"), metadata=token)
     assert [json.loads(each.document_json) for each in shots.shots] == [shot]
 
     request = files.UpdateShotRequest(
         project_path=str(project), sequence_id="001", shot_id=shot["id"], updates_json=json.dumps(NEW_PROMPT)
     )
-    updated = service.UpdateShot(request, metadata=token)
+    updated = await service.UpdateShot(request, metadata=token)
     assert json.loads(updated.document_json) == projects.merged(shot, NEW_PROMPT)
     assert updated.stored_in.file == "sequences/sequence_001.json"
 
 
 @pytest.mark.parametrize("door", ["http", "Invoke"])
-def test_ipc_channels_registered_and_handlers_working(
-    shotline: Shotline, channel: grpc.Channel, project: Path, shot: Envelope, door: str
+async def test_ipc_channels_registered_and_handlers_working(
+    shotline: Shotline, channel: grpc.aio.Channel, project: Path, shot: Envelope, door: str
 ) -> None:
     """All three channels take their arguments in order, as ipcMain.handle forwards them."""
     invoke = studio_grpc.StudioServiceStub(channel).Invoke
 
-    def call(name: str, *arguments: object) -> Envelope:
+    async def call(name: str, *arguments: object) -> Envelope:
         if door == "http":
             return shotline.ipc(name, arguments)[1]
         request = studio.InvokeRequest(channel=name, arguments_json=json.dumps(arguments))
-        envelope: Envelope = json.loads(invoke(request, metadata=token_of(shotline)).envelope_json)
+        envelope: Envelope = json.loads((await invoke(request, metadata=token_of(shotline))).envelope_json)
         return envelope
 
-    updated = call("sequence:update-shot", str(project), "001", shot["id"], NEW_PROMPT)
+    updated = await call("sequence:update-shot", str(project), "001", shot["id"], NEW_PROMPT)
     assert updated["success"] is True
     assert updated["shot"] == projects.merged(shot, NEW_PROMPT)
-    assert call("sequence:get-shots", str(project), "001")["shots"] == [updated["shot"]]
-    everything = call("sequence:get-all", str(project))
+    assert (await call("sequence:get-shots", str(project), "001"))["shots"] == [updated["shot"]]
+    everything = await call("sequence:get-all", str(project))
     assert [each["id"] for each in everything["sequences"]] == ["001", "002", "003"]
 
-    refused = call("sequence:update-shot", str(project), "001", shot["id"], "no object")
+    refused = await call("sequence:update-shot", str(project), "001", shot["id"], "no object")
     assert (refused["success"], refused["reason"]) == (False, "INVALID_FIELD")
     assert "updates" in refused["error"]
 

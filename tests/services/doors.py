@@ -288,7 +288,7 @@ def arguments_json(ask: Ask) -> str:
     fields = _without(ask.fields, "updates_json", "mode", "etag", "request_id", "page_size", "page_token")
     options = {key: ask.fields[key] for key in ("etag", "request_id", "page_size", "page_token") if key in ask.fields}
     if (mode := ask.fields.get("mode")) is not None:
-        options["mode"] = _MODES.get(mode, mode) if isinstance(mode, int) else mode
+        options["mode"] = _MODES.get(mode, mode) if type(mode) is int else mode
     arguments: dict[str, object] = {"target": fields} if _CHANNELS[ask.method].startswith("shot:") else dict(fields)
     if options:
         arguments["options"] = options
@@ -413,6 +413,8 @@ def _grpc_failure(error: grpc.aio.AioRpcError) -> Answer:
             assert (status.code, status.message) == (error.code().value[0], error.details())
     details = [(detail.TypeName(), detail.value) for detail in status.details]
     said = _failure(error.code().name, error.details() or "", details)
+    if said.code == "DEADLINE_EXCEEDED" and not details:
+        said = replace(said, reason="DEADLINE_EXCEEDED")  # by the client's own clock, which knows no details
     return replace(said, everything=f"{error.details()}{trailing}{error.initial_metadata()}{said.everything}")
 
 

@@ -129,9 +129,9 @@ def cases() -> Iterator[object]:
         )
 
 
-@pytest.mark.parametrize(("make_disk", "with_request", "first", "kind"), cases())
+@pytest.mark.parametrize(("make_disk", "with_request", "first", "kind"), list(cases()))
 async def test_whatever_operation_fails_the_file_is_old_or_new_and_the_answer_says_which(
-    tmp_path: Path,
+    fast_folder: Path,
     make_disk: Callable[[], FailingDisk],
     with_request: bool,
     first: bool,
@@ -142,7 +142,7 @@ async def test_whatever_operation_fails_the_file_is_old_or_new_and_the_answer_sa
     for for_good in (False, True) if kind == errno.EIO else (False,):
         number, reached = 1, True
         while reached:
-            project = projects.make(tmp_path / f"{for_good}-{number}" / "project")
+            project = projects.make(fast_folder / f"{for_good}-{number}" / "project")
             trial = Trial(project, make_disk(), projects.request() if with_request else None)
             try:
                 if not first:

@@ -128,46 +128,47 @@ def judge(
     return verdict
 
 
-def cut_everywhere(project: Path, make_disk: MakeDisk, pattern: str) -> Verdict:
+def cut_everywhere(folder: Path, make_disk: MakeDisk, pattern: str) -> Verdict:
     """Record edits, cut the power behind every operation, and judge what is left."""
+    project = projects.make(folder / "project")
     disk = make_disk(project)
     desk = Desk(project, disk)
     made = edits(pattern)
     answers = {edit.mark: desk.make(edit) for edit in made}
     found = power.states(disk, range(len(disk.events) + 1))
-    return judge(found.items(), made, answers, project.parent)
+    return judge(found.items(), made, answers, folder)
 
 
 @pytest.mark.parametrize("make_disk", [RecordingDisk, WithoutExchange])
 @pytest.mark.parametrize("pattern", ["r", "n", "rr", "rn", "rnr", "nrn"])
 def test_a_power_cut_at_any_point_loses_no_acknowledged_edit_and_makes_none_twice(
-    project: Path, make_disk: MakeDisk, pattern: str, record_property: Callable[[str, object], None]
+    fast_folder: Path, make_disk: MakeDisk, pattern: str, record_property: Callable[[str, object], None]
 ) -> None:
-    verdict = cut_everywhere(project, make_disk, pattern)
+    verdict = cut_everywhere(fast_folder, make_disk, pattern)
     record_property("power-cut states", verdict.states)
     assert verdict.states > 10
     assert verdict.clean, verdict
 
 
-def test_a_rename_without_fsync_leaves_torn_files(project: Path) -> None:
-    assert cut_everywhere(project, NeverSyncsFiles, "n").torn
+def test_a_rename_without_fsync_leaves_torn_files(fast_folder: Path) -> None:
+    assert cut_everywhere(fast_folder, NeverSyncsFiles, "n").torn
 
 
-def test_without_a_sync_of_the_folder_an_acknowledged_edit_can_vanish(project: Path) -> None:
-    assert cut_everywhere(project, NeverSyncsFolders, "n").lost
+def test_without_a_sync_of_the_folder_an_acknowledged_edit_can_vanish(fast_folder: Path) -> None:
+    assert cut_everywhere(fast_folder, NeverSyncsFolders, "n").lost
 
 
 @pytest.mark.parametrize("make_disk", [RecordingDisk, WithoutExchange])
 @pytest.mark.parametrize("heir", ["sends it again", "finds it there", "makes another", "makes another, then it is sent again"])
 @pytest.mark.parametrize("pattern", ["r", "rr"])
 def test_what_is_answered_after_a_kill_survives_the_power_cut_that_follows(
-    tmp_path: Path, make_disk: MakeDisk, pattern: str, heir: str
+    fast_folder: Path, make_disk: MakeDisk, pattern: str, heir: str
 ) -> None:
     """A server is killed behind any of its operations; the next one answers, and then the power goes."""
     kill_at = states = 0
     finished = False
     while not finished:
-        project = projects.make(tmp_path / f"killed-{kill_at}" / "project")
+        project = projects.make(fast_folder / f"killed-{kill_at}" / "project")
         made = edits(pattern)
         disk = make_disk(project)
         disk.kill_at = kill_at

@@ -53,15 +53,17 @@ class Documents:
         self._entries: OrderedDict[tuple[str, tuple[str, ...], str], Entry] = OrderedDict()
         self._guard = threading.Lock()
 
-    def get(self, folder: int, place: Place, found: os.stat_result, until: float) -> Entry:
+    def get(self, folder: int, place: Place, found: os.stat_result, until: float, *, to_write: bool = False) -> Entry:
         """The entry of a file whose folder is open and whose stat was just taken.
 
-        A file that cannot be parsed is read again until `until` (monotonic) before that counts.
+        A file that cannot be parsed is read again until `until` (monotonic) before that counts. Who
+        asks `to_write` gets an entry with the right signature at once, young or not: the swap
+        compares the bytes.
         Raises UNSAFE_FILE, IO_ERROR, FileNotFoundError.
         """
         refuse_unsafe(place.file, found)
         known = self._known(place)
-        if known and known.signature == signature(found) and known.settled():
+        if known and known.signature == signature(found) and (to_write or known.settled()):
             return known
         while True:
             entry = self._read(folder, place, known)

@@ -46,6 +46,7 @@ class FileSequences:
         self._documents = Documents(self._disk, cache_bytes)
         self._writer = Writer(self._disk, self._documents)
         self._scans = Scans(self._project)
+        self._scans_to_write = Scans(lambda folder: self._project(folder, to_write=True))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
 
     async def project(self, path: str) -> Project:
@@ -63,7 +64,7 @@ class FileSequences:
         def work() -> None:
             try:
                 folder = self._roots.project(path)
-                place = self._roots.entry(folder, choose(self._scans.get(folder)))
+                place = self._roots.entry(folder, choose(self._scans_to_write.get(folder)))
             except Exception as error:  # noqa: BLE001  # whatever it is, the caller is waiting for it
                 if change.future.set_running_or_notify_cancel():
                     change.future.set_exception(error)
@@ -80,7 +81,7 @@ class FileSequences:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _project(self, folder: ProjectFolder) -> Project:
+    def _project(self, folder: ProjectFolder, *, to_write: bool = False) -> Project:
         good: list[SequenceFile] = []
         bad: list[Unreachable] = []
         until = time.monotonic() + PATIENCE
@@ -102,7 +103,7 @@ class FileSequences:
                 file = f"{SEQUENCES_FOLDER}/{name}"
                 place = Place(where.root, where.below, name, file)
                 try:
-                    good.append(self._sequence(folder, opened, place, found, until))
+                    good.append(self._sequence(folder, opened, place, found, until, to_write=to_write))
                 except FileNotFoundError:
                     continue  # removed between the listing and the look
                 except Fault as fault:
@@ -112,13 +113,13 @@ class FileSequences:
         return arranged(folder.path, good, bad, has_project_file)
 
     def _sequence(
-        self, folder: ProjectFolder, opened: int, place: Place, found: os.stat_result, until: float
+        self, folder: ProjectFolder, opened: int, place: Place, found: os.stat_result, until: float, *, to_write: bool
     ) -> SequenceFile:
         if stat.S_ISLNK(found.st_mode):
             place = self._roots.entry(folder, place.file)
             entry = self._entry_elsewhere(place, until)
         else:
-            entry = self._documents.get(opened, place, found, until)
+            entry = self._documents.get(opened, place, found, until, to_write=to_write)
         if entry.document is None:
             assert entry.fault
             raise entry.fault

@@ -57,6 +57,10 @@ class FileLock:
             held, self._held = self._held, None
             self._disk.close(held)
 
+    def is_lost(self) -> bool:
+        """Whether the lock's file was deleted, so that somebody else may hold a new one. Raises OSError."""
+        return self._held is None or self._disk.fstat(self._held).st_nlink == 0
+
     def _open_folder(self) -> int:
         root, owner = self._place.root, self._place.owner
         try:

@@ -80,5 +80,16 @@ def file_busy(file: str) -> Fault:
     )
 
 
+def lock_lost(file: str) -> Fault:
+    """The folder of the locks was deleted while the change was being written."""
+    return Fault(
+        Code.UNAVAILABLE,
+        "FILE_BUSY",
+        f"{file}: its lock was deleted while the change was being written; nothing was changed",
+        metadata={"file": file},
+        retry_after=0.1,
+    )
+
+
 def _what(error: OSError) -> str:
     return error.strerror or type(error).__name__

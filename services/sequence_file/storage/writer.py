@@ -103,7 +103,7 @@ class Writer:
             # From here on a caller that gives up is told the truth by the next read, not by a half-made write.
             running = [each for each in batch if each.future.set_running_or_notify_cancel()]
             if running:
-                self._write(place, running)
+                self._write(place, running, lock)
         except OSError as error:
             for each in batch:
                 _refuse(each, trouble.writing_failed(place.file, error))
@@ -113,12 +113,12 @@ class Writer:
         finally:
             lock.release()
 
-    def _write(self, place: Place, batch: list[Change]) -> None:
+    def _write(self, place: Place, batch: list[Change], lock: FileLock) -> None:
         folder = self._disk.open_folder(place.root, *place.below)
         try:
             for _ in range(_ATTEMPTS):
                 try:
-                    self._attempt(folder, place, batch)
+                    self._attempt(folder, place, batch, lock)
                 except _Disturbed:
                     continue
                 return
@@ -126,7 +126,7 @@ class Writer:
         finally:
             self._disk.close(folder)
 
-    def _attempt(self, folder: int, place: Place, batch: list[Change]) -> None:
+    def _attempt(self, folder: int, place: Place, batch: list[Change], lock: FileLock) -> None:
         base = self._read(folder, place)
         if base.document is None:
             assert base.fault
@@ -154,7 +154,7 @@ class Writer:
             written = None
             journal.secure_marks(place.key)  # what this write does to the evidence must not outlive them
         try:
-            entry = self._swap(folder, place, base, document)
+            entry = self._swap(folder, place, base, document, lock)
         except BaseException as error:
             unknown = isinstance(error, Fault) and error.reason == "DURABILITY_UNKNOWN"
             if written and not unknown:
@@ -197,11 +197,13 @@ class Writer:
             self._disk.close(descriptor)
         self._disk.sync_folder(folder)
 
-    def _swap(self, folder: int, place: Place, base: Entry, document: Document) -> Entry:
+    def _swap(self, folder: int, place: Place, base: Entry, document: Document, lock: FileLock) -> Entry:
         """Put the document's bytes in the place of `base`, durably. Raises _Disturbed, Fault, OSError."""
         temporary = _temporary(place)
         try:
             ours = self._fill(folder, temporary, base, document.raw)
+            if lock.is_lost():  # `.shotline` was deleted: a second holder may be on the way with another change
+                raise trouble.lock_lost(place.file)
             try:
                 self._disk.exchange(folder, temporary, place.name)
             except ExchangeUnsupported:

@@ -122,6 +122,16 @@ async def test_a_service_that_goes_away_cuts_its_streams(rig: Rig, server: Probe
         await call.read()
 
 
+@pytest.mark.parametrize("name", ["Many", "Talk", "Newer"])
+async def test_a_stream_to_a_service_that_is_away_is_unavailable(rig: Rig, server: ProbeServer, name: str) -> None:
+    await server.stop()
+    call = rig.channel.unary_stream(f"/{probe.SERVICE}/{name}")(b"")
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        _ = [message async for message in call]
+    assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert _retry_info(failed.value)
+
+
 async def test_a_drain_ends_a_forwarded_watch_with_a_time_to_come_back(rig: Rig, server: ProbeServer) -> None:
     call = rig.channel.unary_stream(f"/{probe.SERVICE}/Many")(b"hang")
     await asyncio.wait_for(server.hanging.wait(), 5)

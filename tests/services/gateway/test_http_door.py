@@ -133,6 +133,17 @@ async def test_a_chunked_body_is_counted_and_the_client_hears_why(rig: Rig, path
     )
 
 
+async def test_a_client_that_reads_only_when_it_has_sent_everything_hears_why(rig: Rig) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
+    headers = {**rig.headers(), "content-length": str(2**25 + 2**23)}
+    writer.write(raw_http.head("POST", "/ipc/sequence:update-shot", headers))
+    for _ in range(40):
+        writer.write(MEBIBYTE)
+        await writer.drain()  # raises where the server has closed the connection already
+    assert (await raw_http.read(reader)).status == 429
+    writer.close()
+
+
 async def test_a_client_that_sends_without_end_is_cut_off(rig: Rig) -> None:
     headers = {**rig.headers(), "transfer-encoding": "chunked"}
     _, writer = await asyncio.open_connection("127.0.0.1", rig.port)

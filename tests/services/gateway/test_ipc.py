@@ -7,6 +7,7 @@ import pytest
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
+from gateway.channels import failed
 from services.kernel.faults import Code, Fault
 from tests.services.gateway.conftest import OPENING, PROJECT, SECOND, THIRD, Rig
 from tests.services.gateway.memory import MemoryProject, MemorySequence
@@ -276,11 +277,12 @@ async def test_a_list_that_changes_between_two_pages_is_read_again(rig: Rig, mon
 
 @gateway_alone
 async def test_an_answer_beyond_the_limit_names_the_page_options(rig: Rig) -> None:
-    shots = [f'{{"id": "s{n}", "text": "{"x" * 2_900_000}"}}' for n in range(13)]
+    shots = [f'{{"id": "s{n}", "text": "{"x" * 2_900_000}"}}' for n in range(30)]
     rig.memory.projects["/films/huge"] = MemoryProject([MemorySequence("1", "sequences/sequence_001.json", shots)])
     answer = await rig.ipc("sequence:get-shots", ["/films/huge", "1"])
     assert (answer.status, answer.json["reason"]) == (429, "TOO_LARGE")
     assert "options.pageSize" in answer.json["error"]
+    assert len(rig.memory.seen) == 12  # and no page was read in vain
 
 
 async def test_invoke_answers_as_ipc_does(rig: Rig) -> None:
@@ -319,6 +321,13 @@ async def test_a_fault_brings_its_time_to_try_again(rig: Rig, monkeypatch: pytes
     answer = await rig.ipc("sequence:update-shot", NAMED)
     assert (answer.status, answer.headers["retry-after"]) == (429, "2")
     assert answer.json["details"] == {"retryAfterSeconds": 1.5}
+
+
+def test_a_file_name_that_is_no_text_can_be_told() -> None:
+    fault = Fault(Code.NOT_FOUND, "X", "no caf\udce9", metadata={"file": "caf\udce9"}, fields={"f\udce9": "\udce9"})
+    envelope = json.loads(failed(fault))
+    assert envelope["error"] == "no caf\\udce9"
+    assert envelope["details"] == {"file": "caf\\udce9", "fields": {"f\\udce9": "\\udce9"}}
 
 
 @gateway_alone

@@ -7,14 +7,18 @@ import re
 import signal
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gateway.backends import Backends
+from gateway.listener import Listener
+from gateway.main import Gateway
 from gateway.settings import GatewaySettings
 from services.runtime.settings import Environment, SettingsError
 from tests.services.gateway import raw_http
-from tests.services.gateway.conftest import PROJECT, TOKEN, Backend
+from tests.services.gateway.conftest import PROJECT, TOKEN, Backend, new_door, new_settings
 
 
 async def test_a_process_serves_until_it_is_told_to_stop(backend: Backend, tmp_path: Path) -> None:
@@ -44,6 +48,15 @@ async def test_a_process_serves_until_it_is_told_to_stop(backend: Backend, tmp_p
     lines = [json.loads(line) for line in errors.splitlines() if line.startswith(b"{")]
     assert [line["method"] for line in lines if "transport" in line] == ["/ipc/sequence:get-all"]
     assert not [line for line in lines if line.get("level") in ("WARNING", "ERROR")]
+
+
+async def test_a_gateway_that_cannot_listen_keeps_no_port(backend: Backend, tmp_path: Path) -> None:
+    settings = new_settings(tmp_path, {})
+    taken = replace(settings, server=replace(settings.server, address=backend.address), http_address=_address())
+    gateway = Gateway(taken, Backends(sequence_files=backend.memory), new_door(backend.log))
+    with pytest.raises(SettingsError, match=backend.address):
+        await gateway.start()
+    await Listener(taken.http_address).drain()
 
 
 async def test_a_process_that_is_set_up_wrongly_says_which_variable(tmp_path: Path) -> None:
@@ -101,6 +114,10 @@ async def _start(**variables: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "gateway.main", env={**inherited, **variables}, stderr=asyncio.subprocess.PIPE
     )
+
+
+def _address() -> str:
+    return f"127.0.0.1:{_free_port()}"
 
 
 def _free_port() -> int:

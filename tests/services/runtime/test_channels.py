@@ -59,11 +59,11 @@ def test_a_timeout_in_a_service_config_is_refused() -> None:
 
 
 @pytest.mark.parametrize("context", PACKAGES)
-def test_the_service_config_beside_a_contract_retries_unavailable_only_and_has_no_timeout(context: str) -> None:
+def test_the_service_config_beside_a_contract_has_no_timeout_and_retries_only_what_may_be_sent_again(context: str) -> None:
     config = json.loads(channels.service_config(f"shotline.{context}.v1"))
     for entry in config["methodConfig"]:
         assert "timeout" not in entry
-        assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+        assert entry["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
         assert all(name.get("method") for name in entry["name"])
 
 
@@ -156,7 +156,7 @@ async def test_the_call_that_is_being_answered_is_passed_on(tiny: Any, serve: An
         assert sent["x-request-id"] == "own"
     async with door.admit("/outer", headers, timeout=0.15):
         left, _ = json.loads(await do(b""))
-        assert left < 0.1405  # at least 10 ms stay here
+        assert left < 0.142  # 10 ms stay here, but for how gRPC rounds
     async with door.admit("/watch", headers, timeout=None, watch=True):
         left, _ = json.loads(await do(b""))
         assert 29 < left <= 30.1
