@@ -92,7 +92,8 @@ class Arguments:
 
 def bind(text: str, names: Sequence[str], option_names: Sequence[str]) -> Arguments:
     """The arguments of a call by their names. INVALID_JSON, or INVALID_FIELD for a missing or an unknown name."""
-    value = strict_json.parse(text) if text else {}
+    # One level more than a service allows its documents: the arguments themselves are one.
+    value = strict_json.parse(text, max_depth=strict_json.MAX_DEPTH + 1) if text else {}
     if isinstance(value, list):
         if len(value) > len(names) + 1:
             raise Fault(

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from connectrpc.code import Code as ConnectCode
-from connectrpc.compat import google_protobuf_codecs
+from connectrpc.compat import google_protobuf_binary_codec, google_protobuf_json_codec
 from connectrpc.errors import ConnectError, ErrorDetail
 from connectrpc.interceptor import MetadataInterceptor
 from connectrpc.method import IdempotencyLevel, MethodInfo, StreamType
@@ -72,7 +72,9 @@ class ConnectDoor:
             interceptors=(_Admitted(door),),
             read_max_bytes=MAX_BODY_BYTES,
             compressions=(),
-            codecs=google_protobuf_codecs(),
+            # Unknown members of JSON are refused: a misspelt `etag` would lose its protection in silence, and an
+            # unknown word of an enum would be dropped with it.
+            codecs=(google_protobuf_binary_codec(), google_protobuf_json_codec(ignore_unknown_fields=False)),
         )
 
     async def answer(self, exchange: Exchange, scope: Scope) -> None:

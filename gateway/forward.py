@@ -47,9 +47,14 @@ _OF_ONE_HOP = frozenset(
         "user-agent",
     }
 )
-# What a channel says by itself, when the service is away, late or sends too much.
+# What a channel says by itself, when the service is away, stopping, late or sends too much.
 _OF_THE_CHANNEL = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
 )
 
 

@@ -61,8 +61,12 @@ def main() -> int:
             print(f"{tool} is {found}, but the contracts are generated with {wanted}", file=sys.stderr)
             return 1
     if not check:
+        fresh = GENERATED.with_name(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        generate(fresh)
+        # Swapped in the end, so that what runs meanwhile, and a failure, find the old code whole.
         shutil.rmtree(GENERATED, ignore_errors=True)
-        generate(GENERATED)
+        fresh.rename(GENERATED)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "python"

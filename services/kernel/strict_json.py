@@ -52,7 +52,7 @@ def invalid_json(message: str, pointer: str = "", **metadata: str) -> Fault:
     return Fault(Code.INVALID_ARGUMENT, "INVALID_JSON", f"{message}{where}", metadata={"pointer": pointer, **metadata})
 
 
-def parse(text: str) -> Json:
+def parse(text: str, *, max_depth: int = MAX_DEPTH) -> Json:
     """The value of one JSON text. Raises INVALID_JSON with the pointer of the first fault."""
     if text.count(",") > MAX_VALUES and _STRING.sub("", text).count(",") > MAX_VALUES:
         raise invalid_json(f"more than {MAX_VALUES} values")
@@ -65,8 +65,8 @@ def parse(text: str) -> Json:
             column=str(error.colno),
         ) from None
     except RecursionError:
-        raise invalid_json(f"nested deeper than {MAX_DEPTH}", _deep_pointer(text)) from None
-    return _checked(tree)
+        raise invalid_json("nested too deeply", _deep_pointer(text, max_depth)) from None
+    return _checked(tree, "", max_depth)
 
 
 def parse_object(text: str) -> dict[str, Json]:
@@ -117,19 +117,19 @@ def _pieces(value: Json) -> Iterator[str]:
         yield "}"
 
 
-def _checked(tree: object, pointer: str = "", depth: int = 1) -> Json:
-    if isinstance(tree, (list, _Members)) and depth > MAX_DEPTH:
-        raise invalid_json(f"nested deeper than {MAX_DEPTH}", pointer)
+def _checked(tree: object, pointer: str, levels: int) -> Json:
+    if isinstance(tree, (list, _Members)) and not levels:
+        raise invalid_json("nested too deeply", pointer)
     if isinstance(tree, _Members):
         members: dict[str, Json] = {}
         for name, item in tree:
             place = f"{pointer}/{escape_pointer(_clean(name, pointer))}"
             if name in members:
                 raise invalid_json("duplicate name", place)
-            members[name] = _checked(item, place, depth + 1)
+            members[name] = _checked(item, place, levels - 1)
         return members
     if isinstance(tree, list):
-        return [_checked(item, f"{pointer}/{index}", depth + 1) for index, item in enumerate(tree)]
+        return [_checked(item, f"{pointer}/{index}", levels - 1) for index, item in enumerate(tree)]
     if isinstance(tree, _Constant):
         raise invalid_json(f"{tree} is not JSON", pointer)
     if isinstance(tree, Number):
@@ -158,14 +158,14 @@ def _clean(text: str, pointer: str) -> str:
     return text
 
 
-def _deep_pointer(text: str) -> str:
-    """Pointer of the first container deeper than MAX_DEPTH, for text too deep to be parsed."""
+def _deep_pointer(text: str, max_depth: int) -> str:
+    """Pointer of the first container that is too deep, for text too deep to be parsed."""
     path: list[str | int] = []
     name = ""
     for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', text, re.DOTALL):
         match token.group()[0]:
             case "[" | "{" as opening:
-                if len(path) >= MAX_DEPTH:
+                if len(path) >= max_depth:
                     break
                 path.append(0 if opening == "[" else "")
             case "]" | "}":

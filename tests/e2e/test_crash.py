@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -119,12 +120,15 @@ def test_two_shotlines_and_four_clients_keep_1200_edits(start: Starter, tmp_path
     project = write_project(tmp_path / "film")
     shotlines = [start(), start()]
     assert shotlines[0].data != shotlines[1].data
-    clients: list[subprocess.Popen[str]] = []
-    for number in range(4):
-        url, token = shotlines[number % 2].where()
-        command = [sys.executable, "-m", "tests.e2e.editor", url, token, str(project), f"client{number}", "300"]
-        clients.append(subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True))
-    assert [client.communicate(timeout=100)[0].strip() for client in clients] == ["300"] * 4
+    with ExitStack() as clients:
+        waiting: list[subprocess.Popen[str]] = []
+        for number in range(4):
+            url, token = shotlines[number % 2].where()
+            command = [sys.executable, "-m", "tests.e2e.editor", url, token, str(project), f"client{number}", "300"]
+            process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+            waiting.append(clients.enter_context(process))
+            clients.callback(process.kill)  # where an assertion or the clock ends the test first
+        assert [client.communicate(timeout=100)[0].strip() for client in waiting] == ["300"] * 4
     shots = json.loads((project / "sequences" / FILE).read_bytes())["shots"]
     for shot in shots:
         number = int(shot["id"].removeprefix("shot-"))

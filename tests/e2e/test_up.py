@@ -232,11 +232,12 @@ def test_three_quick_deaths_end_the_start_with_the_reason(start: Starter) -> Non
     pid = shotline.facts["pids"]["sequence_file"]
     for _ in range(3):
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda pid=pid: pid not in _children(shotline), f"{pid} is gone")
-        if not is_running(shotline.pid):
-            break
-        with suppress(AssertionError):  # after the third there is none
-            wait_for(lambda: _child(shotline, "sequence_file"), "the next one", timeout=5)
+        dead = pid
+
+        def is_over() -> bool:
+            return not is_running(shotline.pid) or _child(shotline, "sequence_file") not in (None, dead)  # noqa: B023
+
+        wait_for(is_over, "a new one, or the end")
         pid = _child(shotline, "sequence_file") or pid
     assert shotline._wait(20) == 1
     said = shotline.data.with_suffix(".stderr").read_text()
@@ -386,12 +387,6 @@ def test_help_answers_without_loading_what_it_does_not_need() -> None:
     assert told.returncode == 0
     for command in ("up", "doctor", "project"):
         assert command in told.stdout
-
-
-def _children(shotline: Shotline) -> list[int]:
-    with suppress(FileNotFoundError):  # the parent ended
-        return shotline.children()
-    return []
 
 
 def _child(shotline: Shotline, name: str) -> int | None:

@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import Iterator
 
-from services.sequence_file.storage.disk import Disk
 from tests.storage.projects import NoExchange, UnsyncedDisk
 
 SHORT_WRITE = -errno.ENOSPC  # half of the bytes arrive, then there is no space

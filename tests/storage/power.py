@@ -10,9 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Union
 
-from services.sequence_file.storage.disk import Disk
 from tests.storage.projects import UnsyncedDisk
 
 # Names whose fate cannot matter: they come and go together, which keeps the number of states small.
@@ -34,7 +32,7 @@ class Folder:
     durable: dict[str, "Node"] = field(default_factory=dict)  # as they were when the recording began
 
 
-Node = Union[File, Folder]
+Node = File | Folder
 Tree = frozenset[tuple[str, bytes | None]]  # path -> content; None for a folder
 
 

@@ -177,7 +177,7 @@ def test_an_in_place_writer_destroys_the_file_when_the_disk_is_full(project: Pat
     disk.fail(1, SHORT_WRITE)
     with pytest.raises(OSError, match="No space left"):
         InPlace(disk, project).write(before.replace(b"s1", b"s9"))
-    with pytest.raises(ValueError, match="Expecting|Unterminated"):
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
         json.loads((project / SEQUENCE).read_bytes())
 
 

@@ -11,7 +11,9 @@ def watch(processes: ForkServerContext, project: Path, write: Work, versions: in
     """One writer and four readers: number of reads, of those that did not parse, and files that never were."""
     stop = processes.Event()
     pipes = [processes.Pipe(duplex=False) for _ in range(4)]
-    readers = [processes.Process(target=workers.read_versions, args=(theirs, str(project), stop)) for _, theirs in pipes]
+    readers = [
+        processes.Process(target=workers.read_versions, args=(theirs, str(project), stop)) for _, theirs in pipes
+    ]
     for reader in readers:
         reader.start()
     try:

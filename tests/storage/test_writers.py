@@ -13,7 +13,6 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain.draft import Draft, Shot
-from services.sequence_file.domain.library import find_sequence
 from services.sequence_file.storage.disk import Disk
 from tests.storage import projects, workers
 from tests.storage.conftest import Start
@@ -221,7 +220,11 @@ async def test_a_caller_who_left_before_its_turn_is_left_out_and_one_whose_write
     gate = Gate()
     begun = asyncio.ensure_future(
         server.files.change(
-            server.path, lambda found: find_sequence(found, "001").document.file, gate.apply, None, time.monotonic() + 20
+            server.path,
+            lambda _: SEQUENCE,
+            gate.apply,
+            None,
+            time.monotonic() + 20,
         )
     )
     assert await asyncio.to_thread(gate.entered.wait, 10)

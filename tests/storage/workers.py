@@ -131,7 +131,9 @@ def make_edits(told: Connection, project: str, mark: str, edits: int, start: Bar
     told.send(asyncio.run(work()))
 
 
-def make_edits_with_a_lock_on_the_data_file(told: Connection, project: str, mark: str, edits: int, start: Barrier) -> None:
+def make_edits_with_a_lock_on_the_data_file(
+    told: Connection, project: str, mark: str, edits: int, start: Barrier
+) -> None:
     """Naive: lock the file itself, and rename over it."""
     path = Path(project) / SEQUENCE
     start.wait()

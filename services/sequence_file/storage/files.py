@@ -25,7 +25,7 @@ from services.sequence_file.domain.ports import (
 )
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
-from services.sequence_file.storage.places import Place, ProjectFolder, Roots
+from services.sequence_file.storage.places import Place, ProjectFolder, Roots, refuse_unreadable
 from services.sequence_file.storage.scans import Scans
 from services.sequence_file.storage.trouble import reading_failed
 from services.sequence_file.storage.writer import Change, Writer
@@ -97,6 +97,7 @@ class FileSequences:
         except OSError as error:
             raise reading_failed(SEQUENCES_FOLDER, error) from error
         try:
+            refuse_unreadable(SEQUENCES_FOLDER, self._disk.fstat(opened))
             for name, found in self._disk.entries(opened):
                 if not identity.is_sequence_file(name):
                     continue

@@ -23,7 +23,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from services.sequence_file.domain import faults
 from services.sequence_file.domain.draft import Shot
@@ -247,7 +247,9 @@ class Journal:
         if not isinstance(read, dict):
             return  # the same, with an end that happens to be JSON
         if "batch" in read:
-            new = self._batches[read["batch"]] = self._open[read["file"]][read["batch"]] = _Batch(read, "open")
+            new = self._batches[read["batch"]] = self._open[read["file"]][read["batch"]] = _Batch(
+                cast(_Line, read), "open"
+            )
             for request in read["requests"]:
                 self._by_request[request["id"]] = new
         else:

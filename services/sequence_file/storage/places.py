@@ -90,6 +90,11 @@ def refuse_unsafe(file: str, found: os.stat_result) -> None:
     """Raise UNSAFE_FILE for anything but a regular file that its mode lets somebody read."""
     if not stat.S_ISREG(found.st_mode):
         raise faults.unsafe_file(file, "it is not a regular file")
+    refuse_unreadable(file, found)
+
+
+def refuse_unreadable(file: str, found: os.stat_result) -> None:
+    """Raise UNSAFE_FILE for what nobody may read by its mode: root could, but was not meant to."""
     if not found.st_mode & 0o444:
         raise faults.unsafe_file(file, "its mode lets nobody read it; try chmod u+r")
 

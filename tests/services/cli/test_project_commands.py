@@ -1,0 +1,336 @@
+"""`shotline project …`: what people and programs get, and the exit codes."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Shotline
+from tests.services.cli.conftest import Cli
+
+FIRST = "sequences/sequence_001.json"
+
+
+def rewrite(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+# new
+
+
+def test_new_writes_files_as_json_stringify_does(cli: Cli, film: Path) -> None:
+    files = sorted(path.relative_to(film).as_posix() for path in film.rglob("*") if path.is_file())
+    assert files == ["project.json", *(f"sequences/sequence_{n:03d}.json" for n in (1, 2, 3))]
+    for name in files:
+        text = (film / name).read_text(encoding="utf-8")
+        assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    sequence = json.loads((film / FIRST).read_text())
+    assert list(sequence) == ["id", "name", "description", "duration", "order", "shots", "metadata"]
+    assert list(sequence["shots"][0]) == ["id", "sequencePlanId", "number", "type", "generation", "timing"]
+    assert len(sequence["shots"]) == 3
+
+
+def test_new_says_what_it_made(cli: Cli) -> None:
+    made = cli("project", "new", "a/b c", "--json")
+    assert made.document == {"path": str(cli.folder / "a" / "b c"), "sequences": 3, "shots": 9}
+    assert "✓" in cli("project", "new", "other").out
+
+
+def test_new_refuses_a_folder_that_holds_something(cli: Cli) -> None:
+    (cli.folder / "full").mkdir()
+    (cli.folder / "full" / "mine.txt").write_text("mine")
+    refused = cli("project", "new", "full")
+    assert (refused.code, refused.out) == (1, "")
+    assert "FOLDER_NOT_EMPTY" in refused.errors
+    assert "remedy" in refused.errors
+    assert [path.name for path in (cli.folder / "full").iterdir()] == ["mine.txt"]
+
+
+def test_new_does_not_replace_a_file(cli: Cli) -> None:
+    (cli.folder / "file").write_text("mine")
+    assert cli("project", "new", "file").code == 1
+    assert cli("project", "new", "file/below").code == 1
+    assert (cli.folder / "file").read_text() == "mine"
+
+
+# list, show, shots
+
+
+def test_list_is_a_table_in_playing_order(cli: Cli, film: Path) -> None:
+    listed = cli("project", "list", "film")
+    assert listed.code == 0
+    head, *rows = listed.out.splitlines()
+    assert head.split() == ["id", "name", "order", "shots", "file"]
+    assert [row.split()[0] for row in rows] == ["001", "002", "003"]
+    assert rows[0].split() == ["001", "Arrival", "1", "3", FIRST]
+
+
+def test_list_names_what_cannot_be_reached_and_fails(cli: Cli, film: Path) -> None:
+    (film / FIRST).write_text('{"id": "001", "shots": [,]}')
+    listed = cli("project", "list", "film")
+    assert listed.code == 1
+    assert "1 cannot be reached" in listed.out
+    assert f"✗ {FIRST}  SEQUENCE_FILE_INVALID" in listed.out
+    document = cli("project", "list", "film", "--json").document
+    assert [one["id"] for one in document["sequences"]] == ["002", "003"]
+    (bad,) = document["unreachable"]
+    assert (bad["file"], bad["id"], bad["reason"], bad["line"]) == (FIRST, "001", "SEQUENCE_FILE_INVALID", 1)
+
+
+def test_show_prints_a_shot_as_the_file_has_it_but_for_its_margin(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '"steps": 20', '"steps": 2.50e1')
+    shown = cli("project", "show", "film", "1", "arrival-1")
+    head, _, document = shown.out.partition("\n")
+    assert head.startswith(f"{FIRST}   etag ")
+    assert '      "steps": 2.50e1,' in document
+    assert json.loads(document) == json.loads((film / FIRST).read_text())["shots"][0]
+    assert document.rstrip("\n").endswith("\n}")
+
+
+def test_show_of_a_sequence_is_its_whole_document(cli: Cli, film: Path) -> None:
+    text = (film / FIRST).read_text()
+    assert cli("project", "show", "film", "001").out.partition("\n")[2] == text + "\n"
+    document = cli("project", "show", "film", "sequence-1", "--json").document
+    assert document["sequence"] == json.loads(text)
+    assert document["file"] == FIRST
+
+
+def test_shots_lists_every_shot_also_one_without_id(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '      "id": "arrival-2",\n', "")
+    listed = cli("project", "shots", "film", "1")
+    assert [row.split()[0] for row in listed.out.splitlines()] == ["id", "arrival-1", "no", "arrival-3"]
+    document = cli("project", "shots", "film", "1", "--json").document
+    assert document["shots"] == json.loads((film / FIRST).read_text())["shots"]
+    assert set(document["etags"]) == {"arrival-1", "arrival-3"}
+
+
+def test_shots_of_more_than_a_page_are_all_listed(cli: Cli, film: Path) -> None:
+    shots = [{"id": f"s{number}", "notes": "n" * 1500} for number in range(4_000)]
+    (film / FIRST).write_text(json.dumps({"id": "001", "shots": shots}))
+    assert cli("project", "shots", "film", "1", "--json").document["shots"] == shots
+
+
+def test_nothing_that_a_file_holds_steers_the_terminal(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '"name": "Arrival"', '"name": "[red]x[/red] \\u001b[31m \x9b31m"')
+    listed = cli("project", "list", "film").out
+    assert "[red]x[/red] \\u001b[31m \\u009b31m" in listed
+    assert "\x1b" not in listed
+    assert "\x9b" not in listed
+
+
+# update
+
+
+def test_update_changes_what_is_named_and_keeps_the_rest(cli: Cli, film: Path) -> None:
+    before = (film / FIRST).read_text()
+    updated = cli(
+        *("project", "update", "film", "1", "arrival-2", "--json"),
+        *("--set", "generation.prompt=A gull, alone", "--set", "generation.parameters.steps=25"),
+        *("--json-patch", '{"notes": "café"}'),
+    )
+    answer = updated.document
+    assert answer["storedIn"] == {"file": FIRST, "sequenceId": "001"}
+    expected = json.loads(before)["shots"][1]
+    expected["generation"]["prompt"] = "A gull, alone"
+    expected["generation"]["parameters"]["steps"] = 25
+    expected["notes"] = "café"
+    assert answer["shot"] == expected
+    assert json.loads((film / FIRST).read_text())["shots"][1] == expected
+
+
+def test_update_in_replace_mode_replaces_whole_members(cli: Cli, film: Path) -> None:
+    words = ("project", "update", "film", "1", "arrival-2", "--set", "generation.prompt=Only this", "--mode", "replace")
+    assert cli(*words, "--json").document["shot"]["generation"] == {"prompt": "Only this"}
+
+
+def test_a_stale_etag_is_refused_with_the_current_one(cli: Cli, film: Path) -> None:
+    etag = cli("project", "show", "film", "1", "arrival-1", "--json").document["etag"]
+    words = ("project", "update", "film", "1", "arrival-1", "--etag", etag)
+    assert cli(*words, "--set", "notes=first").code == 0
+    refused = cli(*words, "--set", "notes=second")
+    assert (refused.code, refused.out) == (1, "")
+    assert "error: ABORTED ETAG_MISMATCH" in refused.errors
+    now = cli("project", "show", "film", "1", "arrival-1", "--json").document["etag"]
+    assert f"its etag now: {now}" in refused.errors
+    assert "remedy:" in refused.errors
+
+
+# verify
+
+
+def test_verify_finds_nothing_wrong_with_a_sound_project(cli: Cli, film: Path) -> None:
+    verified = cli("project", "verify", "film")
+    assert (verified.code, verified.errors) == (0, "")
+    assert "3 sequences, 9 shots" in verified.out
+    assert cli("project", "verify", "film", "--json").document == {
+        "ok": True,
+        "sequences": 3,
+        "shots": 9,
+        "troubles": [],
+    }
+
+
+def test_verify_names_each_trouble_with_its_remedy(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '      "id": "arrival-2",\n', "")
+    rewrite(film / FIRST, '"id": "arrival-3"', '"id": "letter-1"')
+    (film / "sequences/sequence_003.json").write_text("{")
+    verified = cli("project", "verify", "film", "--json")
+    assert verified.code == 1
+    document = verified.document
+    assert document["ok"] is False
+    found = {(trouble["where"], trouble["reason"]) for trouble in document["troubles"]}
+    assert found == {
+        (FIRST, "SHOT_WITHOUT_ID"),
+        (FIRST, "DUPLICATE_ID"),
+        ("sequences/sequence_003.json", "SEQUENCE_FILE_INVALID"),
+    }
+    assert all(trouble["remedy"] for trouble in document["troubles"])
+    (twice,) = (trouble for trouble in document["troubles"] if trouble["reason"] == "DUPLICATE_ID")
+    assert FIRST in twice["message"]
+    assert "sequences/sequence_002.json" in twice["message"]
+    told = cli("project", "verify", "film")
+    assert told.code == 1
+    assert told.out.count("remedy:") == 3
+    assert "3 troubles" in told.out
+
+
+def test_verify_finds_a_shot_that_stands_twice_in_one_file(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '"id": "arrival-3"', '"id": "arrival-1"')
+    (trouble,) = cli("project", "verify", "film", "--json").document["troubles"]
+    assert (trouble["where"], trouble["reason"]) == (FIRST, "DUPLICATE_ID")
+    assert "2 times" in trouble["message"]
+
+
+def test_verify_looks_into_project_json(cli: Cli, film: Path) -> None:
+    rewrite(film / "project.json", "{", "{,")
+    (trouble,) = cli("project", "verify", "film", "--json").document["troubles"]
+    assert (trouble["where"], trouble["reason"]) == ("project.json", "SEQUENCE_FILE_INVALID")
+
+
+def test_verify_shows_its_progress_on_a_terminal_only(cli: Cli, film: Path, shotline: Shotline) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "services.local.command", "project", "verify", str(film), "--json"]
+    done = subprocess.run(
+        [*command, "--data", str(shotline.data)], stdout=subprocess.PIPE, stderr=theirs, timeout=30, check=False
+    )
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ok"] is True
+    assert "verifying" in shown
+
+
+# failures and exit codes
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        (("list", "nothing"), "NOT_FOUND", "PROJECT_NOT_FOUND"),
+        (("list", "/"), "PERMISSION_DENIED", "PROJECT_NOT_ALLOWED"),
+        (("show", "film", "9"), "NOT_FOUND", "SEQUENCE_NOT_FOUND"),
+        (("show", "film", "../x"), "INVALID_ARGUMENT", "INVALID_SEQUENCE_ID"),
+        (("show", "film", "1", "nobody"), "NOT_FOUND", "SHOT_NOT_FOUND"),
+        (("shots", "film", "9"), "NOT_FOUND", "SEQUENCE_NOT_FOUND"),
+        (("update", "film", "1", "nobody", "--set", "a=1"), "NOT_FOUND", "SHOT_NOT_FOUND"),
+        (("update", "film", "1", "arrival-1", "--set", "id=x"), "INVALID_ARGUMENT", "IMMUTABLE_FIELD"),
+        (("verify", "nothing"), "NOT_FOUND", "PROJECT_NOT_FOUND"),
+    ],
+)
+def test_a_failed_call_exits_1_and_says_code_reason_message_and_remedy(
+    cli: Cli, film: Path, words: tuple[str, ...], code: str, reason: str
+) -> None:
+    failed = cli("project", *words)
+    assert (failed.code, failed.out) == (1, "")
+    head, message, remedy = failed.errors.splitlines()
+    assert head == f"error: {code} {reason}"
+    assert message.strip()
+    assert remedy.startswith("  remedy: ")
+    for_programs = cli("project", *words, "--json")
+    assert (for_programs.code, for_programs.out) == (1, "")
+    said = json.loads(for_programs.errors)
+    assert (said["code"], said["reason"]) == (code, reason)
+    assert said["message"]
+    assert said["remedy"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("project", "show"),
+        ("project", "list"),
+        ("project", "update", "film", "1", "arrival-1"),
+        ("project", "update", "film", "1", "arrival-1", "--set", "nonsense"),
+        ("project", "update", "film", "1", "arrival-1", "--json-patch", "{"),
+        ("project", "update", "film", "1", "arrival-1", "--set", "a=1", "--mode", "sideways"),
+        ("project", "frobnicate"),
+        ("frobnicate",),
+    ],
+)
+def test_wrong_usage_exits_2(cli: Cli, words: tuple[str, ...]) -> None:
+    wrong = cli(*words)
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.errors
+
+
+def test_an_address_where_nobody_listens_exits_3(cli: Cli) -> None:
+    away = cli("project", "list", "film", "--address", "127.0.0.1:1", "--token", "any")
+    assert (away.code, away.out) == (3, "")
+    assert "shotline up" in away.errors
+
+
+def test_without_a_local_start_it_exits_3(cli: Cli) -> None:
+    away = cli("project", "list", "film", "--data", cli.folder / "nothing here")
+    assert (away.code, away.out) == (3, "")
+    assert "shotline up" in away.errors
+    for_programs = cli("project", "list", "film", "--data", cli.folder / "nothing here", "--json")
+    assert json.loads(for_programs.errors)["code"] == "UNAVAILABLE"
+
+
+def test_a_connection_file_that_others_can_read_is_not_trusted(cli: Cli, shotline: Shotline) -> None:
+    folder = cli.folder / "data"
+    folder.mkdir(mode=0o700)
+    (folder / "connection.json").write_bytes((shotline.data / "connection.json").read_bytes())
+    (folder / "connection.json").chmod(0o644)
+    refused = cli("project", "list", "film", "--data", folder)
+    assert refused.code == 3
+    assert "chmod 600" in refused.errors
+
+
+# where it goes
+
+
+def test_address_and_token_come_from_the_environment(cli: Cli, film: Path, shotline: Shotline) -> None:
+    place = {"SHOTLINE_ADDRESS": shotline.facts["grpc"], "SHOTLINE_TOKEN": shotline.facts["token"]}
+    assert cli("project", "list", "film", **place).code == 0
+    wrong = cli("project", "list", "film", **{**place, "SHOTLINE_TOKEN": "wrong"})
+    assert wrong.code == 1
+    assert "UNAUTHENTICATED TOKEN_INVALID" in wrong.errors
+
+
+def test_options_win_over_the_environment(cli: Cli, film: Path, shotline: Shotline) -> None:
+    elsewhere = {"SHOTLINE_ADDRESS": "127.0.0.1:1", "SHOTLINE_TOKEN": "wrong"}
+    place = ("--address", shotline.facts["grpc"], "--token", shotline.facts["token"])
+    assert cli("project", "list", "film", *place, **elsewhere).code == 0
+
+
+def test_the_local_token_is_sent_to_the_local_address_only(cli: Cli, film: Path, shotline: Shotline) -> None:
+    local = ("--data", shotline.data, "--address")
+    assert cli("project", "list", "film", *local, shotline.facts["grpc"]).code == 0
+    service = shotline.facts["sequence_file"]  # another address, where the same token would be good
+    refused = cli("project", "list", "film", *local, service)
+    assert refused.code == 1
+    assert "TOKEN_INVALID" in refused.errors
+
+
+def test_version_and_help_answer(cli: Cli) -> None:
+    assert cli("--version").out.startswith("shotline ")
+    for command in ("new", "list", "show", "shots", "update", "verify"):
+        assert cli("project", command, "--help").code == 0
