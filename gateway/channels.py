@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import orjson
+from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
 from gateway.arguments import Arguments, bind, in_camel_case
@@ -124,11 +125,10 @@ async def _get_shots(studio: Studio, arguments: Arguments) -> Payload:
 
 
 async def _get_all_sequences(studio: Studio, arguments: Arguments) -> Payload:
-    request = pb.GetAllSequencesRequest(project_path=arguments.text("projectPath"))
+    project_path = arguments.text("projectPath")
 
-    async def read(size: int, token: str) -> pb.GetAllSequencesResponse:
-        request.page_size, request.page_token = size, token
-        return await studio.get_all_sequences(request)
+    async def read(size: int, token: str) -> files.ListSequencesResponse:
+        return await studio.list_sequences(project_path, size, token)
 
     pages, documents, rest = await _read(arguments, read, lambda page: page.sequences)
     return {
@@ -189,7 +189,7 @@ def _shot(shot: pb.Shot) -> Payload:
     return {"shot": orjson.Fragment(shot.document_json), "etag": shot.etag, "storedIn": stored_in}
 
 
-def _unreachable(one: pb.UnreachableSequence) -> Payload:
+def _unreachable(one: files.UnreachableSequence) -> Payload:
     return {
         "file": one.file,
         "id": one.id,

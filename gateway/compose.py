@@ -67,34 +67,33 @@ class Studio:
         answer.DiscardUnknownFields()
         return answer
 
-    async def get_all_sequences(self, request: pb.GetAllSequencesRequest) -> pb.GetAllSequencesResponse:
-        """One page of the sequences of a project."""
-        page = await self._files.ListSequences(
+    async def list_sequences(self, project_path: str, page_size: int, page_token: str) -> files.ListSequencesResponse:
+        """One page of the sequences of a project as the service has it: whole documents are not copied for it."""
+        return await self._files.ListSequences(
             files.ListSequencesRequest(
-                project_path=request.project_path,
-                page_size=request.page_size,
-                page_token=request.page_token,
+                project_path=project_path,
+                page_size=page_size,
+                page_token=page_token,
                 view=files.SEQUENCE_VIEW_FULL,
             )
         )
-        return pb.GetAllSequencesResponse(
-            sequences=[
-                pb.Sequence(id=one.id, file=one.file, document_json=one.document_json, etag=one.etag)
-                for one in page.sequences
-            ],
-            unreachable=[
-                pb.UnreachableSequence(
-                    file=one.file,
-                    id=one.id,
-                    reason=one.reason,
-                    message=one.message,
-                    line=one.line,
-                    column=one.column,
-                )
-                for one in page.unreachable
-            ],
-            next_page_token=page.next_page_token,
-        )
+
+    async def get_all_sequences(self, request: pb.GetAllSequencesRequest) -> pb.GetAllSequencesResponse:
+        """One page of the sequences of a project."""
+        page = await self.list_sequences(request.project_path, request.page_size, request.page_token)
+        answer = pb.GetAllSequencesResponse(next_page_token=page.next_page_token)
+        for one in page.sequences:
+            answer.sequences.add(id=one.id, file=one.file, document_json=one.document_json, etag=one.etag)
+        for bad in page.unreachable:
+            answer.unreachable.add(
+                file=bad.file,
+                id=bad.id,
+                reason=bad.reason,
+                message=bad.message,
+                line=bad.line,
+                column=bad.column,
+            )
+        return answer
 
     async def _update(
         self, request: pb.UpdateShotRequest, project_path: str, sequence_id: str, shot_id: str

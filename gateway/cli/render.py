@@ -98,7 +98,8 @@ def print_report(report: Report) -> None:
             out.print(Text(f"  remedy: {trouble.remedy}"), soft_wrap=True)
     checked = f"{report.sequences} sequences, {report.shots} shots"
     if report.troubles:
-        out.print(Text(f"{checked}: {len(report.troubles)} troubles", style="bold red"))
+        count = len(report.troubles)
+        out.print(Text(f"{checked}: {count} trouble{'s' if count > 1 else ''}", style="bold red"))
     else:
         out.print(Text(f"✓ {checked}: all readable, every shot can be addressed", style="green"))
 

@@ -1,6 +1,7 @@
 """`shotline up`: what it says, what it leaves on the disk, how it ends, and what it survives."""
 
 import fcntl
+import http.client
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -171,11 +173,13 @@ def test_a_wrong_option_is_named(tmp_path: Path, flags: tuple[str, ...], said: s
     assert "Traceback" not in wrong.stderr
 
 
-def test_a_page_of_an_allowed_origin_may_call(start: Starter) -> None:
+def test_a_page_of_an_allowed_origin_may_call(start: Starter, tmp_path: Path) -> None:
+    project = projects.crossing(tmp_path / "film")
     page = "http://localhost:5173"
-    shotline = start("--allow-origin", page)
-    shotline.ipc("sequence:get-all", [str(shotline.root)], origin=page)
-    status, envelope = shotline.ipc("sequence:get-all", [str(shotline.root)], origin="http://localhost:9999")
+    shotline = start("--allow-origin", page, "--allow-origin", "http://localhost:5174")
+    for allowed in (page, "http://localhost:5174"):
+        assert shotline.ipc("sequence:get-all", [str(project)], origin=allowed)[0] == 200
+    status, envelope = shotline.ipc("sequence:get-all", [str(project)], origin="http://localhost:9999")
     assert (status, envelope["reason"]) == (403, "ORIGIN_NOT_ALLOWED")
 
 
@@ -206,6 +210,37 @@ def test_a_call_in_flight_is_finished_before_the_end(
     assert shotline._wait(20) == 0
     assert [(status, answer["success"]) for status, answer in answers] == [(200, True)]
     assert "In flight" in (project / "sequences/sequence_001.json").read_text()
+
+
+@BOTH_MODES
+def test_a_request_that_is_still_being_sent_is_answered_before_the_end(
+    start: Starter, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    project = projects.crossing(tmp_path / "film")
+    shotline = start(*flags)
+    url, token = shotline.where()
+    body = json.dumps(prompt("Slowly sent", project)).encode()
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)) as connection:
+        connection.putrequest("POST", "/ipc/sequence:update-shot")
+        for name, value in (("authorization", f"Bearer {token}"), ("content-type", "application/json")):
+            connection.putheader(name, value)
+        connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body[:20])
+        time.sleep(0.2)  # the first half is there
+        os.kill(shotline.pid, signal.SIGTERM)
+        time.sleep(0.3)
+        connection.send(body[20:])
+        assert connection.getresponse().status == 200
+    assert shotline._wait(20) == 0
+    assert "Slowly sent" in (project / "sequences/sequence_001.json").read_text()
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_parent_only(start: Starter) -> None:
+    """A terminal sends it to the whole process group; the parent alone knows the order of the drain."""
+    shotline = start("--processes")
+    groups = {os.getpgid(pid) for pid in shotline.children()}
+    assert len(groups) == 2
+    assert os.getpgid(shotline.pid) not in groups
 
 
 @pytest.mark.parametrize("part", ["sequence_file", "gateway"])

@@ -136,7 +136,6 @@ async def test_whatever_operation_fails_the_file_is_old_or_new_and_the_answer_sa
     with_request: bool,
     first: bool,
     kind: int,
-    record_property: Callable[[str, object], None],
 ) -> None:
     injected = 0
     for for_good in (False, True) if kind == errno.EIO else (False,):
@@ -153,7 +152,7 @@ async def test_whatever_operation_fails_the_file_is_old_or_new_and_the_answer_sa
                 trial.server.close()
             injected += reached
             number += 1
-    record_property("injected failures", injected)
+    print("injected failures:", injected)
     assert injected > 20
 
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -65,7 +64,6 @@ async def test_a_request_cut_off_behind_any_operation_is_made_once(
     processes: ForkServerContext,
     exchange: bool,
     warm: bool,
-    record_property: Callable[[str, object], None],
 ) -> None:
     operations, outcome = 0, None
     already_there = 0
@@ -92,7 +90,7 @@ async def test_a_request_cut_off_behind_any_operation_is_made_once(
         second.close()
         server.close()
     assert outcome == "OK"
-    record_property("kills", operations - 1)
+    print("kills:", operations - 1)
     assert 1 < already_there < operations  # some came before the swap, some behind it
 
 

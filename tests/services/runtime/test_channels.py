@@ -59,7 +59,7 @@ def test_a_timeout_in_a_service_config_is_refused() -> None:
 
 
 @pytest.mark.parametrize("context", PACKAGES)
-def test_the_service_config_beside_a_contract_has_no_timeout_and_retries_only_what_may_be_sent_again(context: str) -> None:
+def test_the_service_config_beside_a_contract_retries_only_what_may_be_sent_again(context: str) -> None:
     config = json.loads(channels.service_config(f"shotline.{context}.v1"))
     for entry in config["methodConfig"]:
         assert "timeout" not in entry
