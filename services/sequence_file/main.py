@@ -38,7 +38,7 @@ def server(address: str, door: Door, servicer: SequenceFileServicer) -> Server:
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set, then drain."""
     log = open_log(settings.server.log_level, settings.server.log_file)
-    tokens = StaticTokens({read_token_file(settings.server.token_file): Principal(name="token")})
+    tokens = StaticTokens({read_token_file(settings.server.token_file): Principal(name="local")})
     door = Door(tokens, settings.server.limits, log)
     files = FileSequences([str(root) for root in settings.roots], cache_bytes=settings.cache_mib << 20)
     running = server(settings.server.address, door, SequenceFileServicer(Library(files)))

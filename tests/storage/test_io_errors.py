@@ -193,6 +193,30 @@ async def test_the_swap_is_taken_back_when_the_folder_cannot_be_synced(project: 
     assert not projects.litter(project)
 
 
+async def test_a_swap_that_is_taken_back_stays_so_when_the_displaced_file_cannot_be_looked_at(
+    project: Path, start: Start
+) -> None:
+    class FolderAndReadsFail(Disk):
+        failed = False
+
+        def sync_folder(self, folder: int) -> None:
+            if os.path.basename(os.readlink(f"/proc/self/fd/{folder}")) == "sequences":
+                self.failed = True
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        def open_to_read(self, folder: int, name: str) -> int:
+            if self.failed:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().open_to_read(folder, name)
+
+    before = (project / SEQUENCE).read_bytes()
+    with pytest.raises(Fault) as caught:
+        await start(FolderAndReadsFail()).update("s1", {"note": "x"})
+    assert caught.value.reason == "IO_ERROR"
+    assert "nothing was changed" in caught.value.message
+    assert (project / SEQUENCE).read_bytes() == before
+
+
 async def test_a_swap_that_cannot_be_taken_back_is_told_as_it_is(project: Path, start: Start) -> None:
     class FolderFails(projects.NoExchange, Disk):
         def sync_folder(self, folder: int) -> None:

@@ -199,4 +199,5 @@ def test_what_is_answered_after_a_kill_survives_the_power_cut_that_follows(
         assert verdict.clean, (kill_at, disk.events[kill_at - 1].what, verdict)
         states += verdict.states
         kill_at += 1
+    print("power-cut states:", states)
     assert states > kill_at > 15
