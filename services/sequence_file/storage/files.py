@@ -64,7 +64,7 @@ class FileSequences:
         def work() -> None:
             try:
                 folder = self._roots.project(path)
-                place = self._roots.entry(folder, choose(self._scans_to_write.get(folder)))
+                place = _reading(lambda: self._roots.entry(folder, choose(self._scans_to_write.get(folder))))
             except Exception as error:  # noqa: BLE001  # whatever it is, the caller is waiting for it
                 if change.future.set_running_or_notify_cancel():
                     change.future.set_exception(error)
@@ -79,7 +79,7 @@ class FileSequences:
         self._threads.shutdown(wait=True)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _reading, work)
 
     def _project(self, folder: ProjectFolder, *, to_write: bool = False) -> Project:
         good: list[SequenceFile] = []
@@ -153,3 +153,11 @@ class FileSequences:
             return self._documents.get(opened, place, self._disk.stat(opened, place.name), until)
         finally:
             self._disk.close(opened)
+
+
+def _reading(work: Callable[[], T]) -> T:
+    """The one place where an error of the system that nobody named more closely becomes a fault."""
+    try:
+        return work()
+    except OSError as error:
+        raise reading_failed("the project", error) from error
