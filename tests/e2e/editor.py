@@ -44,6 +44,7 @@ class Editor(threading.Thread):
         self._count = count
         self.acknowledged: list[Edit] = []
         self.failure: Exception | None = None
+        self._given_up = threading.Event()
 
     def run(self) -> None:
         try:
@@ -53,6 +54,10 @@ class Editor(threading.Thread):
             self.failure = error
         finally:
             self._close()
+
+    def give_up(self) -> None:
+        """Try no more: whoever waited for the edits does not."""
+        self._given_up.set()
 
     def finish(self) -> list[Edit]:
         """Wait for the last edit. Raises what stopped the editor early."""
@@ -67,7 +72,7 @@ class Editor(threading.Thread):
         arguments: list[object] = [self._project, SEQUENCE, shot, updates, {"requestId": str(uuid.uuid4())}]
         until = time.monotonic() + _PATIENCE
         heard: object = None
-        while time.monotonic() < until:
+        while time.monotonic() < until and not self._given_up.is_set():
             try:
                 _, heard = self._open().call("sequence:update-shot", arguments)
             except (OSError, http.client.HTTPException) as error:
@@ -78,7 +83,7 @@ class Editor(threading.Thread):
                 if heard["code"] not in _TRY_AGAIN:
                     break
             self._close()
-            time.sleep(_PAUSE)
+            self._given_up.wait(_PAUSE)
         raise AssertionError(f"edit {number} of {self._name} failed: {heard!r}")
 
     _ipc: Ipc | None = None

@@ -77,6 +77,7 @@ class FileSequences:
     def close(self) -> None:
         """Wait for the writes that have begun."""
         self._threads.shutdown(wait=True)
+        self._writer.close()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, _reading, work)

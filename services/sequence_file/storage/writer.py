@@ -17,7 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,6 +33,7 @@ from services.sequence_file.storage.journal import Journal
 from services.sequence_file.storage.locks import FileLock
 from services.sequence_file.storage.places import Place
 
+_LARGE = 256 * 1024  # bytes
 _ATTEMPTS = 20  # swaps that other programs may spoil before FILE_BUSY
 # What opening answers where another program put nothing, a link or a socket.
 _NOTHING_TO_READ = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
@@ -62,6 +63,11 @@ class Writer:
         self._waiting: defaultdict[Place, list[Change]] = defaultdict(list)
         self._led: set[Place] = set()
         self._journals: dict[tuple[str, tuple[str, ...]], Journal] = {}
+        self._freeing = ThreadPoolExecutor(1, thread_name_prefix="freeing")
+
+    def close(self) -> None:
+        """Wait until nothing is left to be freed."""
+        self._freeing.shutdown(wait=True)
 
     def submit(self, place: Place, change: Change) -> None:
         """Leave a change. The calling thread leads if nobody does, and then returns when nobody waits."""
@@ -116,9 +122,9 @@ class Writer:
     def _write(self, place: Place, batch: list[Change], lock: FileLock) -> None:
         folder = self._disk.open_folder(place.root, *place.below)
         try:
-            for _ in range(_ATTEMPTS):
+            for number in range(_ATTEMPTS):
                 try:
-                    self._attempt(folder, place, batch, lock)
+                    self._attempt(folder, place, batch, lock, trusting=number == 0)
                 except _Disturbed:
                     continue
                 return
@@ -126,8 +132,8 @@ class Writer:
         finally:
             self._disk.close(folder)
 
-    def _attempt(self, folder: int, place: Place, batch: list[Change], lock: FileLock) -> None:
-        base = self._read(folder, place)
+    def _attempt(self, folder: int, place: Place, batch: list[Change], lock: FileLock, *, trusting: bool) -> None:
+        base = self._read(folder, place, trusting=trusting)
         if base.document is None:
             assert base.fault
             raise base.fault
@@ -139,6 +145,8 @@ class Writer:
             answers.add(each, draft, journal)
         if not draft.changed:
             if answers.applied:
+                if trusting and not base.settled():
+                    raise _Disturbed  # nothing will be swapped, so nothing will be compared: look properly
                 self._confirm_what_is_there(folder, place)
             if answers.new:
                 self._mark(journal, journal.begin(place.key, {}, answers.new), done=True)
@@ -162,14 +170,14 @@ class Writer:
             raise
         self._documents.put(place, entry)
         answers.give()
-        self._remove(folder, _temporary(place))
+        self._discard(folder, _temporary(place), len(base.raw))
         if written:
             self._mark(journal, written, done=True)
 
-    def _read(self, folder: int, place: Place) -> Entry:
+    def _read(self, folder: int, place: Place, *, trusting: bool) -> Entry:
         try:
             found = self._disk.stat(folder, place.name)
-            return self._documents.get(folder, place, found, time.monotonic() + PATIENCE)
+            return self._documents.get(folder, place, found, time.monotonic() + PATIENCE, to_write=trusting)
         except FileNotFoundError:
             raise faults.sequence_not_found(place.file, ": its file was removed just now") from None
 
@@ -303,6 +311,19 @@ class Writer:
             self._disk.remove(folder, name)
         except OSError:
             return  # the next holder of the lock removes it; what the caller asked for does not depend on it
+
+    def _discard(self, folder: int, name: str, size: int) -> None:
+        """Remove a displaced file. The name goes at once; the blocks of a large one are freed when its last
+        descriptor is closed, which takes longer than all else and is left to a thread nobody waits for."""
+        descriptor = None
+        if size > _LARGE:
+            try:
+                descriptor = self._disk.open_to_read(folder, name)
+            except OSError:
+                pass  # then it is freed here
+        self._remove(folder, name)
+        if descriptor is not None:
+            self._freeing.submit(self._disk.close, descriptor)
 
     def _mark(self, journal: Journal, batch: str, *, done: bool) -> None:
         try:
