@@ -45,6 +45,7 @@ class Editor(threading.Thread):
         self.acknowledged: list[Edit] = []
         self.failure: Exception | None = None
         self._given_up = threading.Event()
+        self._ipc: Ipc | None = None
 
     def run(self) -> None:
         try:
@@ -85,8 +86,6 @@ class Editor(threading.Thread):
             self._close()
             self._given_up.wait(_PAUSE)
         raise AssertionError(f"edit {number} of {self._name} failed: {heard!r}")
-
-    _ipc: Ipc | None = None
 
     def _open(self) -> Ipc:
         if self._ipc is None:
