@@ -35,6 +35,7 @@ _HTTP = {
     "RESOURCE_EXHAUSTED": 429,
     "FAILED_PRECONDITION": 400,
     "ABORTED": 409,
+    "UNIMPLEMENTED": 501,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
     "UNAUTHENTICATED": 401,
@@ -209,6 +210,8 @@ _ANSWERS: Mapping[str, type[Message]] = {
     f"/{STUDIO}/GetAllSequences": studio.GetAllSequencesResponse,
     f"/{STUDIO}/Invoke": studio.InvokeResponse,
 }
+# By the client's own clock, and by the size limits of the library: neither knows details.
+_OF_GRPC_ITSELF = {"DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED": "TOO_LARGE"}
 _TARGET = ("project_path", "sequence_id", "shot_id")
 _MODES = {1: "MERGE_PATCH", 2: "REPLACE_TOP_LEVEL"}
 
@@ -413,8 +416,8 @@ def _grpc_failure(error: grpc.aio.AioRpcError) -> Answer:
             assert (status.code, status.message) == (error.code().value[0], error.details())
     details = [(detail.TypeName(), detail.value) for detail in status.details]
     said = _failure(error.code().name, error.details() or "", details)
-    if said.code == "DEADLINE_EXCEEDED" and not details:
-        said = replace(said, reason="DEADLINE_EXCEEDED")  # by the client's own clock, which knows no details
+    if not details:
+        said = replace(said, reason=_OF_GRPC_ITSELF.get(said.code, ""))
     return replace(said, everything=f"{error.details()}{trailing}{error.initial_metadata()}{said.everything}")
 
 

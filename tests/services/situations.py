@@ -226,8 +226,7 @@ def called(ask: Ask) -> Situation:
 
     async def situation(scene: Scene) -> None:
         assert (await SERVICE.answer(scene.system, scene.filled(ask))).code == "OK"
-        while any(scene.project.glob("sequences/.*")):  # the answer does not wait until the old version is thrown away
-            await asyncio.sleep(0.001)
+        await scene.settled()
 
     return situation
 

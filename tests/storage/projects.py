@@ -13,7 +13,7 @@ from typing import Any
 from services.kernel.strict_json import Json, Number, parse_object
 from services.sequence_file.domain.draft import Draft, Edit, Shot
 from services.sequence_file.domain.library import Library, find_sequence
-from services.sequence_file.domain.ports import Request
+from services.sequence_file.domain.ports import Request, Target
 from services.sequence_file.storage.disk import Disk, ExchangeUnsupported
 from services.sequence_file.storage.files import FileSequences
 
@@ -91,7 +91,7 @@ class Server:
         """Make the edit that counts how often it was made."""
         return await self.files.change(
             self.path,
-            lambda project: find_sequence(project, "001").document.file,
+            Target(name="sequence '001'", choose=lambda project: find_sequence(project, "001").document.file),
             lambda draft: made_once_more(draft, shot, mark),
             once,
             time.monotonic() + seconds,
@@ -103,7 +103,7 @@ class Server:
 
     async def idle(self) -> None:
         """Wait until the last write has tidied up behind its answer."""
-        while self.files._writer._led:
+        while not (self.files._writer._queues.idle() and self.files._arrivals.idle()):
             await asyncio.sleep(0.0002)
 
     def close(self) -> None:

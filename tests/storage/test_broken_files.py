@@ -14,6 +14,8 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain.document import BOM
+from services.sequence_file.domain.draft import Draft, Shot
+from services.sequence_file.domain.ports import Target
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import signature
 from tests.storage import projects
@@ -21,6 +23,12 @@ from tests.storage.projects import SEQUENCE, Server
 
 WHOLE = projects.sequence(sequence_id="002")
 OTHER = "sequences/sequence_002.json"
+THE_OTHER = Target(name="sequence '002'", choose=lambda _: OTHER)
+
+
+def read_the_shot(draft: Draft) -> Shot:
+    """A change that changes nothing: it gets as far as the file lets it."""
+    return draft.shot("s1")
 
 
 def settle(path: Path) -> None:
@@ -75,9 +83,19 @@ async def test_a_broken_file_is_named_with_its_place_and_is_not_touched(
     for attempt in (
         server.library.sequence(server.path, "002"),
         server.library.shot(server.path, "002", "s1"),
-        server.files.change(server.path, lambda _: OTHER, lambda draft: draft.shot("s1"), None, time.monotonic() + 5),
         server.files.change(
-            server.path, lambda _: OTHER, lambda draft: draft.shot("s1"), projects.request(), time.monotonic() + 5
+            server.path,
+            THE_OTHER,
+            read_the_shot,
+            None,
+            time.monotonic() + 5,
+        ),
+        server.files.change(
+            server.path,
+            THE_OTHER,
+            read_the_shot,
+            projects.request(),
+            time.monotonic() + 5,
         ),
     ):
         with pytest.raises(Fault) as caught:
@@ -241,7 +259,11 @@ async def test_what_is_no_plain_readable_file_is_refused_at_once_and_left_alone(
         for attempt in (
             server.library.sequence(server.path, "002"),
             server.files.change(
-                server.path, lambda _: OTHER, lambda draft: draft.shot("s1"), None, time.monotonic() + 5
+                server.path,
+                THE_OTHER,
+                read_the_shot,
+                None,
+                time.monotonic() + 5,
             ),
         ):
             with pytest.raises(Fault) as caught:

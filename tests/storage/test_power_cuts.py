@@ -5,7 +5,6 @@ acknowledged edit lost, and an edit that is sent again under its request id is m
 """
 
 import shutil
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,16 +66,16 @@ class Desk:
 
     def make(self, edit: Counted) -> Shot:
         """Make an edit; the recording says when its caller is told."""
-        change = Change(lambda draft: projects.made_once_more(draft, "s1", edit.mark), edit.once, time.monotonic() + 5)
+        change = Change(lambda draft: projects.made_once_more(draft, "s1", edit.mark), edit.once)
         if isinstance(disk := self.disk, RecordingDisk):
             change.future.add_done_callback(lambda done: None if done.exception() else disk.tell(edit.mark))
-        self.writer.submit(self.place, change)
+        self.writer.submit(self.place, [change])
         return change.future.result(0)
 
     def look_for_what_is_there(self) -> None:
         """Somebody without a request id asks for what the file shows already, and is told OK."""
-        change = Change(lambda draft: draft.shot("s1"), None, time.monotonic() + 5)
-        self.writer.submit(self.place, change)
+        change = Change(lambda draft: draft.shot("s1"), None)
+        self.writer.submit(self.place, [change])
         change.future.result(0)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain.draft import Draft, Shot
+from services.sequence_file.domain.ports import Target
 from services.sequence_file.storage.disk import Disk
 from tests.storage import projects, workers
 from tests.storage.conftest import Start
@@ -252,7 +253,7 @@ async def test_a_caller_who_left_before_its_turn_is_left_out_and_one_whose_write
     begun = asyncio.ensure_future(
         server.files.change(
             server.path,
-            lambda _: SEQUENCE,
+            Target(name="sequence '001'", choose=lambda _: SEQUENCE),
             gate.apply,
             None,
             time.monotonic() + 20,

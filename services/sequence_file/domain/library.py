@@ -13,6 +13,7 @@ from services.sequence_file.domain.ports import (
     Request,
     SequenceFile,
     Sequences,
+    Target,
     Unreachable,
 )
 
@@ -62,7 +63,8 @@ class Library:
                 raise faults.sequence_not_found(sequence_id)
             return draft.edit(edit)
 
-        return await self._sequences.change(path, choose, apply, request, deadline)
+        target = Target(name=f"sequence {sequence_id!r}", choose=choose)
+        return await self._sequences.change(path, target, apply, request, deadline)
 
     async def update_project_shot(self, path: str, edit: Edit, request: Request | None, deadline: float) -> Shot:
         """Change a shot that stands only in project.json."""
@@ -75,7 +77,8 @@ class Library:
                 raise faults.shot_not_found(edit.shot_id, "the project, which has no project.json")
             return PROJECT_FILE
 
-        return await self._sequences.change(path, choose, lambda draft: draft.edit(edit), request, deadline)
+        target = Target(name=PROJECT_FILE, choose=choose)
+        return await self._sequences.change(path, target, lambda draft: draft.edit(edit), request, deadline)
 
 
 def arranged(path: str, good: Iterable[SequenceFile], bad: Iterable[Unreachable], has_project_file: bool) -> Project:

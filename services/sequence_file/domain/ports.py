@@ -61,17 +61,24 @@ class Sequences(Protocol):
         """project.json. Raises SEQUENCE_FILE_INVALID; PROJECT_NOT_FOUND where the project has none."""
 
     async def change(
-        self, path: str, choose: "Choose", apply: "Apply", request: Request | None, deadline: float
+        self, path: str, target: "Target", apply: "Apply", request: Request | None, deadline: float
     ) -> Shot:
         """Change a file of the project: read, apply, write durably, as one critical section.
 
-        `choose` names the file when the lock is not held yet; `apply` runs on its newest content with the lock held,
-        again when another program changed the file meanwhile, and raises to refuse. `deadline` is
+        The target says which file when the lock is not held yet; `apply` runs on its newest content with the lock
+        held, again when another program changed the file meanwhile, and raises to refuse. `deadline` is
         monotonic seconds. The same request again is answered again without a second change.
         Raises LOCK_TIMEOUT, DISK_FULL, READ_ONLY, IO_ERROR, DURABILITY_UNKNOWN, FILE_BUSY,
         REQUEST_ID_REUSED.
         """
 
 
-Choose = Callable[[Project], str]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The file that a change is for."""
+
+    name: str  # what people call it; changes of one project with one name are for one file
+    choose: Callable[[Project], str]  # the file, relative to the project folder; raises where there is none
+
+
 Apply = Callable[[Draft], Shot]

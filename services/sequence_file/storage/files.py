@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -17,15 +18,16 @@ from services.sequence_file.domain.library import arranged, unreachable
 from services.sequence_file.domain.ports import (
     PROJECT_FILE,
     Apply,
-    Choose,
     Project,
     Request,
     SequenceFile,
+    Target,
     Unreachable,
 )
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
 from services.sequence_file.storage.places import Place, ProjectFolder, Roots, refuse_unreadable
+from services.sequence_file.storage.queues import Queues
 from services.sequence_file.storage.scans import Scans
 from services.sequence_file.storage.trouble import reading_failed
 from services.sequence_file.storage.writer import Change, Writer
@@ -46,7 +48,7 @@ class FileSequences:
         self._documents = Documents(self._disk, cache_bytes)
         self._writer = Writer(self._disk, self._documents)
         self._scans = Scans(self._project)
-        self._scans_to_write = Scans(lambda folder: self._project(folder, to_write=True))
+        self._arrivals: Queues[tuple[str, str], tuple[Target, Change]] = Queues()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
 
     async def project(self, path: str) -> Project:
@@ -57,22 +59,46 @@ class FileSequences:
         """See `Sequences.project_file`."""
         return await self._in_thread(lambda: self._project_file(path))
 
-    async def change(self, path: str, choose: Choose, apply: Apply, request: Request | None, deadline: float) -> Shot:
+    async def change(self, path: str, target: Target, apply: Apply, request: Request | None, deadline: float) -> Shot:
         """See `Sequences.change`."""
-        change = Change(apply, request, deadline)
+        change = Change(apply, request)
+        late = False
 
-        def work() -> None:
+        def give_up() -> None:
+            nonlocal late
+            late = change.future.cancel()  # not once its write has begun: then it is answered
+
+        key = path, target.name
+        if self._arrivals.leave(key, [(target, change)]):
+            self._threads.submit(self._lead, key)
+        timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), give_up)
+        try:
+            return await asyncio.wrap_future(change.future)
+        except asyncio.CancelledError:
+            if late:
+                raise faults.lock_timeout(target.name) from None
+            raise
+        finally:
+            timer.cancel()
+
+    def _lead(self, key: tuple[str, str]) -> None:
+        """Find the file for all changes of a target that have come, have them written, and again."""
+        while arrivals := self._arrivals.take(key):
+            changes: defaultdict[Place, list[Change]] = defaultdict(list)
             try:
-                folder = self._roots.project(path)
-                place = _reading(lambda: self._roots.entry(folder, choose(self._scans_to_write.get(folder))))
-            except Exception as error:  # noqa: BLE001  # whatever it is, the caller is waiting for it
-                if change.future.set_running_or_notify_cancel():
-                    change.future.set_exception(error)
-            else:
-                self._writer.submit(place, change)
-
-        self._threads.submit(work)
-        return await asyncio.wrap_future(change.future)
+                folder = self._roots.project(key[0])
+                project = _reading(lambda: self._project(folder, to_write=True))  # noqa: B023  # called at once
+            except Exception as error:  # noqa: BLE001  # whatever it is, the callers are waiting for it
+                for _, change in arrivals:
+                    change.refuse(error)
+                continue
+            for target, change in arrivals:
+                try:
+                    changes[self._roots.entry(folder, target.choose(project))].append(change)
+                except Exception as error:  # noqa: BLE001  # the same
+                    change.refuse(error)
+            for place, those in changes.items():
+                self._writer.submit(place, those)
 
     def close(self) -> None:
         """Wait for the writes that have begun."""

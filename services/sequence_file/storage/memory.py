@@ -16,10 +16,10 @@ from services.sequence_file.domain.library import arranged, unreachable
 from services.sequence_file.domain.ports import (
     PROJECT_FILE,
     Apply,
-    Choose,
     Project,
     Request,
     SequenceFile,
+    Target,
     Unreachable,
 )
 
@@ -43,10 +43,10 @@ class MemorySequences:
             raise faults.project_not_found(path)
         return parse_project(files[PROJECT_FILE], PROJECT_FILE)
 
-    async def change(self, path: str, choose: Choose, apply: Apply, request: Request | None, deadline: float) -> Shot:
+    async def change(self, path: str, target: Target, apply: Apply, request: Request | None, deadline: float) -> Shot:
         """See `Sequences.change`."""
         async with self._lock:
-            file = choose(self._project(path))
+            file = target.choose(self._project(path))
             if request and (known := self._answers.get(request.id)):
                 if known[0].fingerprint != request.fingerprint:
                     raise faults.request_id_reused()

@@ -15,8 +15,7 @@ edit can be lost.
 import errno
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from services.sequence_file.storage.documents import PATIENCE, Documents, Entry,
 from services.sequence_file.storage.journal import Journal
 from services.sequence_file.storage.locks import FileLock
 from services.sequence_file.storage.places import Place
+from services.sequence_file.storage.queues import Queues
 
 _LARGE = 256 * 1024  # bytes
 _ATTEMPTS = 20  # swaps that other programs may spoil before FILE_BUSY
@@ -45,8 +45,14 @@ class Change:
 
     apply: Apply
     request: Request | None
-    deadline: float  # monotonic seconds
-    future: "Future[Shot]" = field(default_factory=Future)
+    future: "Future[Shot]" = field(default_factory=Future)  # cancelled by a caller that gave up before its turn
+
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error, unless the caller is gone or answered."""
+        if self.future.done():
+            return
+        if self.future.running() or self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
 
 
 class _Disturbed(Exception):
@@ -60,8 +66,7 @@ class Writer:
         self._disk = disk
         self._documents = documents
         self._guard = threading.Lock()
-        self._waiting: defaultdict[Place, list[Change]] = defaultdict(list)
-        self._led: set[Place] = set()
+        self._queues: Queues[Place, Change] = Queues()
         self._journals: dict[tuple[str, tuple[str, ...]], Journal] = {}
         self._freeing = ThreadPoolExecutor(1, thread_name_prefix="freeing")
 
@@ -69,39 +74,23 @@ class Writer:
         """Wait until nothing is left to be freed."""
         self._freeing.shutdown(wait=True)
 
-    def submit(self, place: Place, change: Change) -> None:
-        """Leave a change. The calling thread leads if nobody does, and then returns when nobody waits."""
-        with self._guard:
-            self._waiting[place].append(change)
-            if place in self._led:
-                return
-            self._led.add(place)
-        while batch := self._next_batch(place):
+    def submit(self, place: Place, changes: Sequence[Change]) -> None:
+        """Leave changes. The calling thread leads if nobody does, and then returns when nobody waits."""
+        if not self._queues.leave(place, changes):
+            return
+        while batch := self._queues.take(place):
             try:
                 self._commit(place, batch)
             except Exception as error:  # noqa: BLE001  # a bug: those who wait must hear of it, and others go on
                 for each in batch:
-                    if not each.future.done():
-                        each.future.set_exception(error)
-
-    def _next_batch(self, place: Place) -> list[Change]:
-        with self._guard:
-            batch = self._waiting.pop(place, [])
-            if not batch:
-                self._led.discard(place)
-            return batch
+                    each.refuse(error)
 
     def _commit(self, place: Place, batch: list[Change]) -> None:
         lock = FileLock(self._disk, place)
 
         def somebody_waits() -> bool:
-            with self._guard:
-                batch.extend(self._waiting.pop(place, []))
-            now = time.monotonic()
-            for late in [each for each in batch if each.deadline <= now]:
-                batch.remove(late)
-                _refuse(late, faults.lock_timeout(place.file))
-            return bool(batch)
+            batch.extend(self._queues.join(place))
+            return any(not each.future.cancelled() for each in batch)
 
         try:
             if not lock.acquire(somebody_waits):
@@ -112,10 +101,10 @@ class Writer:
                 self._write(place, running, lock)
         except OSError as error:
             for each in batch:
-                _refuse(each, trouble.writing_failed(place.file, error))
+                each.refuse(trouble.writing_failed(place.file, error))
         except Fault as fault:
             for each in batch:
-                _refuse(each, fault)
+                each.refuse(fault)
         finally:
             lock.release()
 
@@ -383,10 +372,3 @@ def _etag(document: Document, shot_id: str) -> str | None:
     except Fault:
         return None  # it stands twice now: not what the batch left behind
     return None if index is None else document.shot_etag(index)
-
-
-def _refuse(change: Change, fault: Fault) -> None:
-    if change.future.cancelled() or change.future.done():
-        return
-    if change.future.running() or change.future.set_running_or_notify_cancel():
-        change.future.set_exception(fault)
