@@ -111,9 +111,9 @@ async def _get_shots(studio: Studio, arguments: Arguments) -> Payload:
         project_path=arguments.text("projectPath"), sequence_id=arguments.identifier("sequenceId")
     )
 
-    async def read(size: int, token: str) -> pb.GetShotsResponse:
+    async def read(size: int, token: str) -> files.GetShotsResponse:
         request.page_size, request.page_token = size, token
-        return await studio.get_shots(request)
+        return await studio.list_shots(request)
 
     pages, documents, rest = await _read(arguments, read, lambda page: page.shots)
     return {
@@ -125,10 +125,11 @@ async def _get_shots(studio: Studio, arguments: Arguments) -> Payload:
 
 
 async def _get_all_sequences(studio: Studio, arguments: Arguments) -> Payload:
-    project_path = arguments.text("projectPath")
+    request = pb.GetAllSequencesRequest(project_path=arguments.text("projectPath"))
 
     async def read(size: int, token: str) -> files.ListSequencesResponse:
-        return await studio.list_sequences(project_path, size, token)
+        request.page_size, request.page_token = size, token
+        return await studio.list_sequences(request)
 
     pages, documents, rest = await _read(arguments, read, lambda page: page.sequences)
     return {

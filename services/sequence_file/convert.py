@@ -7,6 +7,7 @@ from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
 
 from services.kernel import ids, strict_json
 from services.kernel.faults import invalid_field
+from services.kernel.paging import MAX_PAGE_BYTES
 from services.sequence_file.domain.document import BOM
 from services.sequence_file.domain.draft import Edit, Mode, Shot
 from services.sequence_file.domain.ports import Request, SequenceFile, Unreachable
@@ -56,6 +57,23 @@ def from_shot(shot: Shot) -> pb.Shot:
         etag=shot.etag,
         stored_in=pb.StoredIn(file=shot.file, sequence_id=shot.sequence_id),
     )
+
+
+def from_shots(sequence: SequenceFile, start: int, end: int) -> tuple[pb.GetShotsResponse, int]:
+    """The shots from `start` to `end`, as many as fit into a page, and the index behind the last one."""
+    document = sequence.document
+    response = pb.GetShotsResponse(etag=document.etag, sequence_id=sequence.id, file=document.file)
+    taken = 0
+    for index in range(start, end):
+        taken += document.ends[index] - document.starts[index]
+        if taken > MAX_PAGE_BYTES and index > start:
+            return response, index
+        response.shots.add(
+            id=document.shot_ids[index] or "",
+            document_json=document.shot(index).decode(),
+            etag=document.shot_etag(index),
+        )
+    return response, end
 
 
 def from_sequence(sequence: SequenceFile, *, whole: bool) -> pb.Sequence:

@@ -5,6 +5,7 @@ and, in one process, the gateway itself, which calls it without a context.
 """
 
 import time
+from weakref import WeakKeyDictionary
 
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
@@ -13,6 +14,7 @@ from services.kernel.paging import MAX_PAGE_BYTES, page_size, page_start, page_t
 from services.runtime import call
 from services.sequence_file import convert
 from services.sequence_file.domain import faults
+from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.library import Library
 
 
@@ -21,6 +23,8 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        # Answers of GetShots that hold a whole sequence, for as long as its document is kept. Nobody changes them.
+        self._answers: WeakKeyDictionary[Document, pb.GetShotsResponse] = WeakKeyDictionary()
 
     async def ListSequences(self, request: pb.ListSequencesRequest, context: object = None) -> pb.ListSequencesResponse:
         whole = convert.view(request.view)
@@ -55,21 +59,14 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
         document = sequence.document
         if version and version != document.etag:
             raise faults.page_token_stale(document.file)
-        response = pb.GetShotsResponse(etag=document.etag, sequence_id=sequence.id, file=document.file)
-        taken = 0
-        last = min(start + size, len(document.starts))
-        for index in range(start, last):
-            taken += document.ends[index] - document.starts[index]
-            if response.shots and taken > MAX_PAGE_BYTES:
-                last = index
-                break
-            response.shots.add(
-                id=document.shot_ids[index] or "",
-                document_json=document.shot(index).decode(),
-                etag=document.shot_etag(index),
-            )
+        whole = start == 0 and len(document.starts) <= size and len(document.raw) <= MAX_PAGE_BYTES
+        if whole and (kept := self._answers.get(document)) and kept.sequence_id == sequence.id:
+            return kept
+        response, last = convert.from_shots(sequence, start, min(start + size, len(document.starts)))
         if last < len(document.starts):
             response.next_page_token = page_token(query, last, document.etag)
+        if whole:
+            self._answers[document] = response
         return response
 
     async def GetShot(self, request: pb.GetShotRequest, context: object = None) -> pb.Shot:

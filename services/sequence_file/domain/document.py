@@ -44,9 +44,9 @@ class Head:
     order: float | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Document:
-    """One sequence file or project.json."""
+    """One sequence file or project.json. Equal only to itself, so that what is made of it can be kept beside it."""
 
     file: str  # relative to the project folder
     raw: bytes
