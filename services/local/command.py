@@ -5,11 +5,14 @@ What a command does is imported when it runs, so that `shotline --help` answers 
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.app import app
+
+if TYPE_CHECKING:
+    from services.local.ports import Ports
 
 Roots = Annotated[
     list[Path] | None,
@@ -24,8 +27,11 @@ DataFolderOption = Annotated[
     ),
 ]
 PortsOption = Annotated[
-    Literal["default", "auto"],
-    typer.Option(help="default: 50050 (gRPC), 8080 (HTTP), 50052 (sequence files); auto: free ones."),
+    str,
+    typer.Option(
+        metavar="default|auto|NAME=N,…",
+        help="default: grpc=50050,http=8080,sequence_file=50052; auto: free ones; or some by name, 0 for a free one.",
+    ),
 ]
 
 
@@ -55,7 +61,7 @@ def up(
         run(
             roots=roots or [],
             data=data,
-            auto_ports=ports == "auto",
+            ports=_chosen(ports),
             as_json=as_json,
             processes=processes,
             origins=origins or [],
@@ -75,8 +81,20 @@ def doctor(
     """Say what would keep `shotline up` with the same options from working, and what to do about it."""
     from services.local.doctor import examine, report
 
-    if not report(examine(roots or [], data, auto_ports=ports == "auto"), as_json=as_json):
+    if not report(examine(roots or [], data, ports=_chosen(ports)), as_json=as_json):
         raise typer.Exit(1)
+
+
+def _chosen(text: str) -> "Ports":
+    from services.local.ports import PortBusy, chosen
+
+    try:
+        return chosen(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--ports") from None
+    except PortBusy as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def main() -> None:

@@ -17,12 +17,11 @@ from services.runtime import local_address
 _MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "trouble": ("✗", "bold red")}
 
 
-def examine(roots: Sequence[Path], data: Path | None, *, auto_ports: bool) -> list[Finding]:
+def examine(roots: Sequence[Path], data: Path | None, *, ports: Ports) -> list[Finding]:
     """What `shotline up` with these options would meet. Leaves nothing behind."""
     folder = Path(os.path.abspath(data or local_address.default_folder()))
     findings = [*checks.versions(), *checks.clock(), *checks.data(folder)]
-    if not auto_ports:
-        findings += checks.ports(Ports(), folder)
+    findings += checks.ports(ports, folder)
     for root in roots or (Path.cwd(),):
         findings += checks.root(Path(os.path.abspath(root)))
     return findings

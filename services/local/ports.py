@@ -2,7 +2,9 @@
 
 import random
 import socket
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import islice
 
 HOST = "127.0.0.1"
 # Below those from which systems give ports to outgoing connections (from 32768 on Linux), so that nobody is given
@@ -31,13 +33,36 @@ class Ports:
         ]
 
 
-def free_ports() -> Ports:
-    """Three ports on which nobody listens now."""
+_NAMES = tuple(field.name for field in fields(Ports))
+
+
+def chosen(text: str) -> Ports:
+    """What `--ports` asks for: `default`, `auto`, or some by name such as `http=8180,grpc=0`, 0 being a free one.
+    ValueError says what is wrong with it; PortBusy where no port is free."""
+    named = {} if text == "default" else dict.fromkeys(_NAMES, 0) if text == "auto" else _named(text)
+    free = _free_ports(list(named.values()).count(0))
+    return Ports(**{name: port or next(free) for name, port in named.items()})
+
+
+def _named(text: str) -> dict[str, int]:
+    named: dict[str, int] = {}
+    for each in text.split(","):
+        name, _, number = each.partition("=")
+        if name not in _NAMES or name in named:
+            raise ValueError(f"{each!r}: write default, auto, or NAME=NUMBER once for some of {', '.join(_NAMES)}")
+        if not (number.isascii() and number.isdigit() and int(number[:6]) <= 65_535):
+            raise ValueError(f"{each!r}: a port is a number from 0 to 65535")
+        named[name] = int(number)
+    return named
+
+
+def _free_ports(count: int) -> Iterator[int]:
+    """So many ports on which nobody listens now."""
     candidates = random.SystemRandom().sample(range(_FIRST, _LAST), 200)
-    found = [port for port in candidates if is_free(port)][:3]
-    if len(found) < 3:
-        raise PortBusy(f"no three free ports between {_FIRST} and {_LAST}")
-    return Ports(grpc=found[0], http=found[1], sequence_file=found[2])
+    found = list(islice(filter(is_free, candidates), count))
+    if len(found) < count:
+        raise PortBusy(f"no {count} free ports between {_FIRST} and {_LAST}")
+    return iter(found)
 
 
 def refuse_busy(ports: Ports) -> None:
@@ -47,7 +72,7 @@ def refuse_busy(ports: Ports) -> None:
         noun = "port" if len(busy) == 1 else "ports"
         raise PortBusy(
             f"{noun} {', '.join(busy)} in use by another program; end it, or start with `--ports auto`, "
-            "which takes free ones"
+            "which takes free ones, or with others such as `--ports http=8180`"
         )
 
 

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.settings import origin
-from services.local import data_folder, log_files, ports, supervise, together, welcome
+from services.local import data_folder, log_files, supervise, together, welcome
 from services.local.data_folder import DataFolderInUse
 from services.local.plan import Plan
-from services.local.ports import PortBusy, Ports
+from services.local.ports import PortBusy, Ports, refuse_busy
 from services.local.supervise import ChildFailed
 from services.runtime import local_address, process
 from services.runtime.local_address import LocalAddress
@@ -29,7 +29,7 @@ def up(
     *,
     roots: Sequence[Path],
     data: Path | None,
-    auto_ports: bool,
+    ports: Ports,
     as_json: bool,
     processes: bool,
     origins: Sequence[str],
@@ -42,10 +42,10 @@ def up(
             plan = Plan(
                 roots=_roots(roots),
                 origins=tuple(map(origin, origins)),
-                ports=ports.free_ports() if auto_ports else Ports(),
+                ports=ports,
                 data=stack.enter_context(data_folder.held(folder)),
             )
-            ports.refuse_busy(plan.ports)
+            refuse_busy(ports)
             plan.data.put_token(token)
         except (DataFolderInUse, PortBusy) as error:
             raise CannotStart(str(error)) from None

@@ -284,24 +284,20 @@ def test_three_quick_deaths_end_the_start_with_the_reason(start: Starter) -> Non
 def test_a_part_that_cannot_start_says_why_at_once(tmp_path: Path) -> None:
     """Its last words are in the message: here the port was taken after `up` had looked."""
     code = """
-import sys
-from services.local import ports, command
-grpc, http, sequence_file = map(int, sys.argv[1:4])
-ports.refuse_busy = lambda ports: None
-ports.free_ports = lambda: ports.Ports(grpc=grpc, http=http, sequence_file=sequence_file)
-sys.argv[1:] = sys.argv[4:]
+from services.local import command, up
+up.refuse_busy = lambda ports: None
 command.main()
 """
-    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as free:
-        numbers = [str(free.getsockname()[1]), str(free.getsockname()[1] - 1), str(taken.getsockname()[1])]
-        free.close()
-        command = [sys.executable, "-c", code, *numbers, "up", "--processes", "--ports", "auto"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        ports = f"grpc=0,http=0,sequence_file={number}"
+        command = [sys.executable, "-c", code, "up", "--processes", "--ports", ports]
         failed = subprocess.run(
             [*command, "--data", str(tmp_path / "data")], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
         )
     assert failed.returncode == 1
     assert "sequence_file cannot listen" in failed.stderr
-    assert numbers[2] in failed.stderr
+    assert str(number) in failed.stderr
     assert "Traceback" not in failed.stderr
 
 

@@ -177,7 +177,8 @@ import json, sys
 from pathlib import Path
 {code}
 from services.local.doctor import examine
-found = examine([Path({str(doctor.folder)!r})], Path({str(doctor.folder / "data")!r}), auto_ports={ports == "auto"})
+from services.local.ports import chosen
+found = examine([Path({str(doctor.folder)!r})], Path({str(doctor.folder / "data")!r}), ports=chosen({ports!r}))
 print(json.dumps([f"{{each.check}}: {{each.message}}" for each in found if each.level == {level!r}]))
 """
     done = subprocess.run(
