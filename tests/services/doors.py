@@ -218,9 +218,9 @@ _MODES = {1: "MERGE_PATCH", 2: "REPLACE_TOP_LEVEL"}
 
 async def call(channel: grpc.aio.Channel, path: str, request: bytes, ask: Ask) -> Answer:
     """One unary call of raw bytes."""
-    method = channel.unary_unary(path)
+    method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(path)
     try:
-        raw = cast(bytes, await method(request, timeout=ask.timeout, metadata=tuple(ask.headers.items())))
+        raw = await method(request, timeout=ask.timeout, metadata=tuple(ask.headers.items()))
     except grpc.aio.AioRpcError as error:
         return _grpc_failure(error)
     return _message_answer(_ANSWERS[path].FromString(raw))
@@ -377,7 +377,8 @@ def _last_words(names: Sequence[str] | Mapping[str, str]) -> frozenset[str]:
 def _message_answer(message: Message) -> Answer:
     if isinstance(message, studio.InvokeResponse):
         return Answer(code="OK", documents=[message.envelope_json], everything=message.envelope_json)
-    listed = next((getattr(message, name) for name in ("shots", "sequences") if hasattr(message, name)), [message])
+    lists = (getattr(message, name) for name in ("shots", "sequences") if hasattr(message, name))
+    listed = cast("Sequence[files.Shot]", next(lists, [message]))  # or another message with a document
     return Answer(
         code="OK",
         documents=[item.document_json for item in listed],

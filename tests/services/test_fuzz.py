@@ -6,12 +6,13 @@ import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+import grpc.aio
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.services.bad_input_table import UUID, shots, update, update_loose
+from tests.services.bad_input import UUID, shots, update, update_loose
 from tests.services.doors import (
     DOORS,
     FILES,
@@ -115,7 +116,9 @@ BODIES = (
     | json_values.map(json.dumps).map(str.encode)
     | st.lists(json_values, max_size=6).map(json.dumps).map(str.encode)
     | st.dictionaries(
-        st.sampled_from(["projectPath", "sequenceId", "shotId", "updates", "target", "options"]), json_values, max_size=6
+        st.sampled_from(["projectPath", "sequenceId", "shotId", "updates", "target", "options"]),
+        json_values,
+        max_size=6,
     )
     .map(json.dumps)
     .map(str.encode)
@@ -156,7 +159,8 @@ async def test_any_body_of_connect(
 @few
 @given(
     path=st.sampled_from(
-        [f"/{FILES}/{method}" for method in FIELDS] + [f"/{STUDIO}/UpdateShot", f"/{STUDIO}/GetShot", f"/{STUDIO}/Invoke"]
+        [f"/{FILES}/{method}" for method in FIELDS]
+        + [f"/{STUDIO}/UpdateShot", f"/{STUDIO}/GetShot", f"/{STUDIO}/Invoke"]
     ),
     request=st.binary(max_size=500),
 )
@@ -169,8 +173,12 @@ async def test_any_bytes_as_a_message(playground: Scene, where: str, path: str, 
 @few
 @given(path=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=200))
 async def test_any_method_name(playground: Scene, path: str) -> None:
-    for to in (playground.system.service, playground.system.gateway):
-        await survived(playground, update(), lambda to=to: call(to, f"/{path}", b"", update()), edits=False)
+    for channel in (playground.system.service, playground.system.gateway):
+
+        async def answering(channel: grpc.aio.Channel = channel) -> Answer:
+            return await call(channel, f"/{path}", b"", update())
+
+        await survived(playground, update(), answering, edits=False)
 
 
 @few
