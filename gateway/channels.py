@@ -15,8 +15,8 @@ from shotline.studio.v1 import studio_service_pb2 as pb
 from gateway.arguments import Arguments, bind, in_camel_case
 from gateway.compose import Studio
 from services.kernel.faults import Code, Fault
+from services.runtime.wire import MAX_MESSAGE, too_large
 
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
 # A list that another program changes while its pages are read is read anew this often.
 _READINGS = 3
 _LARGEST_PAGE = 10_000  # items; the services cap it, and cut at 3 MiB
@@ -48,8 +48,8 @@ class Channels:
         arguments = bind(arguments_json, channel.arguments, channel.options)
         payload = await channel.answer(self._studio, arguments)
         envelope = orjson.dumps({"success": True, **payload})
-        if len(envelope) > MAX_ANSWER_BYTES:
-            raise _too_large()
+        if len(envelope) > MAX_MESSAGE:
+            raise too_large(len(envelope))
         return envelope
 
     async def invoke(self, name: str, arguments_json: str) -> bytes:
@@ -245,15 +245,7 @@ async def _read_all(
             text = item.document_json
             size += len(text)  # characters, so never more than the bytes that `call` counts in the end
             documents.append(orjson.Fragment(text))
-        if size > MAX_ANSWER_BYTES:
-            raise _too_large()
+        if size > MAX_MESSAGE:
+            raise too_large(size, "read it in pages, by options.pageSize and options.pageToken")
         if not (token := page.next_page_token):
             return pages, documents
-
-
-def _too_large() -> Fault:
-    return Fault(
-        Code.RESOURCE_EXHAUSTED,
-        "TOO_LARGE",
-        f"the answer is over {MAX_ANSWER_BYTES} bytes: read it in pages, by options.pageSize and options.pageToken",
-    )

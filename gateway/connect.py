@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from connectrpc.code import Code as ConnectCode
+from connectrpc.codec import Codec
 from connectrpc.compat import google_protobuf_binary_codec, google_protobuf_json_codec
 from connectrpc.errors import ConnectError, ErrorDetail
 from connectrpc.interceptor import MetadataInterceptor
@@ -17,7 +18,8 @@ from connectrpc.request import RequestContext
 from connectrpc.server import ConnectASGIApplication, Endpoint
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
-from google.protobuf.message import Message
+from google.protobuf.json_format import ParseError
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from protobuf.wkt import Any as WireAny
 
@@ -26,6 +28,7 @@ from gateway.forward import path
 from services.kernel.faults import Code, Fault, invalid_field
 from services.runtime.admission import Admission, Door
 from services.runtime.status import to_status
+from services.runtime.wire import MAX_MESSAGE, too_large
 
 Context = RequestContext[Message, Message]
 Unary = Callable[[Message, Context], Awaitable[Message]]
@@ -74,7 +77,10 @@ class ConnectDoor:
             compressions=(),
             # Unknown members of JSON are refused: a misspelt `etag` would lose its protection in silence, and an
             # unknown word of an enum would be dropped with it.
-            codecs=(google_protobuf_binary_codec(), google_protobuf_json_codec(ignore_unknown_fields=False)),
+            codecs=(
+                _Bounded(google_protobuf_binary_codec()),
+                _Bounded(google_protobuf_json_codec(ignore_unknown_fields=False)),
+            ),
         )
 
     async def answer(self, exchange: Exchange, scope: Scope) -> None:
@@ -120,6 +126,31 @@ class ConnectDoor:
 
 class _Application(ConnectASGIApplication[None]):
     path = ""
+
+
+class _Bounded(Codec[Message, Message]):
+    """A codec that keeps to our limit on the way out, and on the way in fails in our words."""
+
+    def __init__(self, codec: Codec[Message, Message]) -> None:
+        self._codec = codec
+
+    def name(self) -> str:
+        return self._codec.name()
+
+    def encode(self, message: Message) -> bytes:
+        answer = self._codec.encode(message)
+        if len(answer) > MAX_MESSAGE:
+            raise too_large(len(answer))
+        return answer
+
+    def decode(self, data: bytes | bytearray, message_class: type[Message]) -> Message:
+        try:
+            return self._codec.decode(data, message_class)
+        except (ParseError, DecodeError, RecursionError, TypeError, ValueError, AttributeError) as error:
+            # Where the parser stumbles over a type that it did not expect, its words name its insides.
+            why = f": {error}" if isinstance(error, ParseError) and "Error:" not in str(error) else ""
+            message = f"the body is not a request of this RPC{why}"
+            raise ConnectError(ConnectCode.INVALID_ARGUMENT, message) from None
 
 
 class _Admitted(MetadataInterceptor[Admission]):

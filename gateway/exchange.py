@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Required, TypedDict
 
 from services.kernel.faults import Code, Fault
+from services.runtime.wire import MAX_MESSAGE, MAX_METADATA
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
-MAX_HEADER_BYTES = 16 * 1024
+MAX_BODY_BYTES = MAX_MESSAGE
+MAX_HEADER_BYTES = MAX_METADATA
 
 # An answer that comes before its request was read to the end closes the connection. Closed at once, the
 # kernel would reset it, and the answer could be lost while the client still sends: so what comes is

@@ -67,6 +67,18 @@ class Fault(Exception):
         self.retry_after = retry_after
         self.current = current
 
+    def again(self) -> "Fault":
+        """An equal fault, to be raised for another caller: raising one object twice makes its traceback grow."""
+        return Fault(
+            self.code,
+            self.reason,
+            self.message,
+            metadata=self.metadata,
+            fields=self.fields,
+            retry_after=self.retry_after,
+            current=self.current,
+        )
+
     def __repr__(self) -> str:
         return f"Fault({self.code.name}, {self.reason}, {self.message!r})"
 

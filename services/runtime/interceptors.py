@@ -17,7 +17,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from services.kernel.faults import Code, Fault
-from services.runtime import status
+from services.runtime import status, wire
 from services.runtime.admission import Door
 
 HEALTH = "grpc.health.v1.Health"
@@ -54,13 +54,13 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
                 unary_unary: _Behaviour = handler.unary_unary
 
                 async def answer_one(request: bytes, context: _Context) -> Any:
-                    return write(await unary_unary(read(request), context))
+                    return _within_limit(write(await unary_unary(read(request), context)))
 
                 return grpc.unary_unary_rpc_method_handler(self._guarded(answer_one, details))
             stream_unary: _Behaviour = handler.stream_unary
 
             async def answer_many(requests: Any, context: _Context) -> Any:
-                return write(await stream_unary(requests, context))
+                return _within_limit(write(await stream_unary(requests, context)))
 
             return grpc.stream_unary_rpc_method_handler(self._guarded(answer_many, details), read)
         if not handler.request_streaming:
@@ -125,6 +125,13 @@ def _parser(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], An
             raise Fault(Code.INVALID_ARGUMENT, "INVALID_FIELD", "the request is not a message of this method") from None
 
     return parse
+
+
+def _within_limit(answer: bytes) -> bytes:
+    if len(answer) > wire.MAX_MESSAGE:
+        # gRPC would refuse it, too, but without a reason and behind the access log.
+        raise wire.too_large(len(answer))
+    return answer
 
 
 def _as_it_is(message: Any) -> Any:

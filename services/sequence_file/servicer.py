@@ -30,8 +30,10 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
         whole = convert.view(request.view)
         size = page_size(request.page_size, default=1000, largest=1000)
         query = f"sequences\0{request.project_path}"
-        start, _ = page_start(request.page_token, query)
+        start, version = page_start(request.page_token, query)
         project = await self._library.project(request.project_path)
+        if version and version != project.version:
+            raise faults.page_token_stale(request.project_path)
         response = pb.ListSequencesResponse()
         if not start:
             response.unreachable.extend(map(convert.from_unreachable, project.unreachable))
@@ -39,12 +41,12 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
         for position, sequence in enumerate(project.sequences[start : start + size], start):
             weight = len(sequence.document.raw) if whole else 0
             if response.sequences and taken + weight > MAX_PAGE_BYTES:
-                response.next_page_token = page_token(query, position, "")
+                response.next_page_token = page_token(query, position, project.version)
                 return response
             taken += weight
             response.sequences.append(convert.from_sequence(sequence, whole=whole))
         if start + size < len(project.sequences):
-            response.next_page_token = page_token(query, start + size, "")
+            response.next_page_token = page_token(query, start + size, project.version)
         return response
 
     async def GetSequence(self, request: pb.GetSequenceRequest, context: object = None) -> pb.Sequence:

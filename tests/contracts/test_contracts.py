@@ -32,6 +32,12 @@ def reasons_in(*folders: str) -> set[str]:
     return found
 
 
+def words_in(*folders: str) -> set[object]:
+    """All constants of the code below the folders."""
+    trees = (ast.parse(path.read_text()) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+
 def stated(module: object) -> set[str]:
     names = module.ErrorReason.DESCRIPTOR.values_by_name  # type: ignore[attr-defined]
     return {name.removeprefix(PREFIX) for name in names} - {"UNSPECIFIED"}
@@ -41,6 +47,11 @@ def test_every_reason_of_the_sequence_files_is_in_their_contract() -> None:
     used = reasons_in("services/sequence_file", "services/kernel")
     assert len(used) > 15
     assert used <= stated(sequence_file_errors)
+
+
+def test_every_reason_that_a_contract_states_is_given() -> None:
+    assert stated(sequence_file_errors) <= words_in("services/sequence_file", "services/kernel")
+    assert stated(studio_errors) <= words_in("services/runtime", "services/kernel", "gateway")
 
 
 def test_every_reason_of_the_gateway_and_the_runtime_is_in_the_studio_contract() -> None:

@@ -31,7 +31,7 @@ from tests.services.system import Scene, System
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 few = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,  # `Scene.told` sees to it
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

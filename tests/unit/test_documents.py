@@ -4,6 +4,7 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain.document import parse_project, parse_sequence
+from services.sequence_file.domain.draft import Draft, Edit
 
 BROKEN = [
     (b"", 1, 1),
@@ -78,3 +79,15 @@ def test_regular_shots_are_those_of_the_storyboard_if_there_is_one() -> None:
     assert both.shot_ids == ["b"]
     assert parse_project(b'{"shots":[{"id":"a"}]}', "project.json").shot_ids == ["a"]
     assert parse_project(b"{}", "project.json").shot_ids == []
+
+
+@pytest.mark.parametrize(
+    ("order", "read"), [("2", 2.0), ("-1.5", -1.5), ('"2"', None), ('"nan"', None), ("1e999", None)]
+)
+def test_only_a_number_is_an_order(order: str, read: float | None) -> None:
+    assert parse_sequence(f'{{"order":{order},"shots":[]}}'.encode(), "f").head.order == read
+
+
+def test_a_document_may_begin_with_a_lot_of_space() -> None:
+    document = parse_sequence(b" " * 70_000 + b'{"shots":[{"id":"a"}],"modified_at":""}', "f")
+    assert Draft(document, "001").edit(Edit(shot_id="a", updates={"b": "c"})).document == b'{"id":"a","b":"c"}'

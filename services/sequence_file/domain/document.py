@@ -9,8 +9,10 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import NamedTuple
 
+from services.kernel.strict_json import Number
 from services.sequence_file.domain import faults, identity, scan
 from services.sequence_file.domain.scan import Malformed
 
@@ -255,7 +257,4 @@ def _head(text: str, members: dict[str, Span]) -> Head:
 
 
 def _order(value: scan.Value) -> float | None:
-    try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+    return float(value) if isinstance(value, Number) and isfinite(float(value)) else None

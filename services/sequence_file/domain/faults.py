@@ -51,6 +51,11 @@ def sequence_not_found(sequence_id: str, hint: str = "") -> Fault:
     return Fault(Code.NOT_FOUND, "SEQUENCE_NOT_FOUND", f"no sequence has the id {sequence_id!r}{hint}")
 
 
+def file_gone(file: str) -> Fault:
+    """The file was removed between the look for it and the change."""
+    return Fault(Code.NOT_FOUND, "SEQUENCE_NOT_FOUND", f"{file} was removed just now", metadata={"file": file})
+
+
 def shot_not_found(shot_id: str, where: str) -> Fault:
     """No shot has the id where it was looked for."""
     return Fault(Code.NOT_FOUND, "SHOT_NOT_FOUND", f"no shot has the id {shot_id!r} in {where}")

@@ -111,7 +111,7 @@ def find_sequence(project: Project, sequence_id: str) -> SequenceFile:
         good = [each for each in project.sequences if matches(each.id)]
         bad = [each for each in project.unreachable if matches(each.id)]
         if bad and not good:
-            raise bad[0].fault
+            raise bad[0].fault.again()
         if len(good) == 1 and not bad:
             return good[0]
         if good:
@@ -130,7 +130,7 @@ def find_holder(project: Project, shot_id: str) -> SequenceFile | None:
         return holders[0]
     if project.unreachable:
         # The shot may stand in there; to answer with its copy in project.json would be to guess.
-        raise project.unreachable[0].fault
+        raise project.unreachable[0].fault.again()
     return None
 
 

@@ -32,12 +32,13 @@ def style_of(raw: bytes) -> Style:
     """The layout of a document, read off its first lines."""
     # Enough for any first name that a person would read.
     text = raw[:65_536].decode("latin-1")
-    brace = text.index("{")
-    first = scan.first_item(text, brace)
-    if first < 0:
+    try:
+        brace = text.index("{")
+        first = scan.first_item(text, brace)
+        _, value = scan.name_at(text, first)
+    except (ValueError, scan.Malformed):  # nothing but space, or no member at all
         return Style("", "", ":", ",")
     gap = text[brace + 1 : first]
-    _, value = scan.name_at(text, first)
     colon = ": " if text[value - 1] in " \t\r\n" else ":"
     if "\n" not in gap:
         return Style("", "", colon, ", " if colon == ": " else ",")

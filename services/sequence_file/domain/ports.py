@@ -1,5 +1,6 @@
 """What the context needs of a place where sequences are kept."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,12 @@ class Project:
     sequences: tuple[SequenceFile, ...]  # in playing order
     unreachable: tuple[Unreachable, ...]  # by file name
     has_project_file: bool
+
+    @property
+    def version(self) -> str:
+        """Changes when a sequence comes, goes or moves, which is when positions in the list mean something else."""
+        listed = "\0".join(f"{each.id}\0{each.document.file}" for each in self.sequences)
+        return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,13 @@ class Entry:
     document: Document | None
     fault: Fault | None
 
+    def opened(self) -> Document:
+        """The document. Raises what is wrong with the file."""
+        if self.document is None:
+            assert self.fault
+            raise self.fault.again()
+        return self.document
+
     def settled(self) -> bool:
         """Whether a later change must show in the signature."""
         return self.read_at - max(self.stat.st_mtime_ns, self.stat.st_ctime_ns) > _TICK
@@ -119,7 +126,7 @@ class Documents:
         try:
             return Entry(signature(before), before, read_at, raw, parse(raw, place.file), None)
         except Fault as fault:
-            return Entry(signature(before), before, read_at, raw, None, fault)
+            return Entry(signature(before), before, read_at, raw, None, fault.again())  # without what it saw
 
 
 def signature(found: os.stat_result) -> Signature:

@@ -26,13 +26,12 @@ from services.sequence_file.domain.ports import (
 )
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
-from services.sequence_file.storage.places import Place, ProjectFolder, Roots, refuse_unreadable
+from services.sequence_file.storage.places import SEQUENCES_FOLDER, Place, ProjectFolder, Roots, refuse_unreadable
 from services.sequence_file.storage.queues import Queues
 from services.sequence_file.storage.scans import Scans
 from services.sequence_file.storage.trouble import reading_failed
 from services.sequence_file.storage.writer import Change, Writer
 
-SEQUENCES_FOLDER = "sequences"
 # A thread that waits for a lock sleeps; there may be as many as files that others hold.
 _THREADS = 64
 
@@ -48,6 +47,7 @@ class FileSequences:
         self._documents = Documents(self._disk, cache_bytes)
         self._writer = Writer(self._disk, self._documents)
         self._scans = Scans(self._project)
+        self._at_work: dict[tuple[str, str], Place] = {}  # what the leader of a target writes now
         self._arrivals: Queues[tuple[str, str], tuple[Target, Change]] = Queues()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
 
@@ -62,11 +62,14 @@ class FileSequences:
     async def change(self, path: str, target: Target, apply: Apply, request: Request | None, deadline: float) -> Shot:
         """See `Sequences.change`."""
         change = Change(apply, request)
-        late = False
+        locked = ""
 
         def give_up() -> None:
-            nonlocal late
-            late = change.future.cancel()  # not once its write has begun: then it is answered
+            nonlocal locked
+            place = self._at_work.get(key)
+            # Whoever waits for anything else than a lock is ended by its own deadline, as everywhere.
+            if place in self._writer.held_up and change.future.cancel():
+                locked = place.file
 
         key = path, target.name
         if self._arrivals.leave(key, [(target, change)]):
@@ -75,8 +78,8 @@ class FileSequences:
         try:
             return await asyncio.wrap_future(change.future)
         except asyncio.CancelledError:
-            if late:
-                raise faults.lock_timeout(target.name) from None
+            if locked:
+                raise faults.lock_timeout(locked) from None
             raise
         finally:
             timer.cancel()
@@ -94,11 +97,13 @@ class FileSequences:
                 continue
             for target, change in arrivals:
                 try:
-                    changes[self._roots.entry(folder, target.choose(project))].append(change)
+                    changes[_reading(lambda: self._roots.entry(folder, target.choose(project)))].append(change)  # noqa: B023
                 except Exception as error:  # noqa: BLE001  # the same
                     change.refuse(error)
             for place, those in changes.items():
+                self._at_work[key] = place
                 self._writer.submit(place, those)
+                del self._at_work[key]
 
     def close(self) -> None:
         """Wait for the writes that have begun."""
@@ -148,12 +153,10 @@ class FileSequences:
             entry = self._entry_elsewhere(place, until)
         else:
             entry = self._documents.get(opened, place, found, until, to_write=to_write)
-        if entry.document is None:
-            assert entry.fault
-            raise entry.fault
+        document = entry.opened()
         return SequenceFile(
-            document=entry.document,
-            id=identity.id_of(entry.document.head.id, place.file),
+            document=document,
+            id=identity.id_of(document.head.id, place.file),
             modified=datetime.fromtimestamp(entry.stat.st_mtime, UTC),
         )
 
@@ -163,10 +166,7 @@ class FileSequences:
             entry = self._entry_elsewhere(self._roots.entry(folder, PROJECT_FILE), time.monotonic() + PATIENCE)
         except FileNotFoundError:
             raise faults.project_not_found(path) from None
-        if entry.document is None:
-            assert entry.fault
-            raise entry.fault
-        return entry.document
+        return entry.opened()
 
     def _entry_elsewhere(self, place: Place, until: float) -> Entry:
         """The entry of a file whose folder is not open yet."""

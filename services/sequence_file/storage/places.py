@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.sequence_file.domain import faults
+from services.sequence_file.domain.ports import PROJECT_FILE
 
 MAX_PATH_BYTES = 4096  # PATH_MAX of Linux
 STATE_FOLDER = ".shotline"
+SEQUENCES_FOLDER = "sequences"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,16 @@ class Place:
 
     @property
     def owner(self) -> tuple[str, ...]:
-        """The folder whose `.shotline` belongs to this file: the project, also through another project's link."""
-        return self.below[:-1] if self.below and self.below[-1] == "sequences" else self.below
+        """The folder whose `.shotline` belongs to this file: its project, by whatever link or root it is reached.
+
+        Every server must come to the same folder, so only the file's real place counts.
+        """
+        return self.below[:-1] if _is_in_sequences(self.name, self.below) else self.below
 
     @property
     def key(self) -> str:
         """The file's name for its lock within the owner's folder."""
-        return self.name if self.owner == self.below else f"sequences.{self.name}"
+        return self.name if self.owner == self.below else f"{SEQUENCES_FOLDER}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Roots:
         """A file of a project by its relative path, links followed. Raises UNSAFE_FILE where they lead outside."""
         path, _, name = _real(project.path, *file.split("/")).rpartition(os.sep)
         folder = self._allowed(path or os.sep, file)
+        if not folder.below and _is_in_sequences(name, tuple(folder.root.split(os.sep))):
+            raise faults.unsafe_file(file, "it is a link into a project outside of the allowed folders")
         return Place(folder.root, folder.below, name, file)
 
     def _allowed(self, real: str, file: str) -> ProjectFolder:
@@ -84,6 +91,11 @@ class Roots:
             if real.startswith(prefix):
                 return ProjectFolder(root, tuple(real[len(prefix) :].split(os.sep)))
         return None
+
+
+def _is_in_sequences(name: str, folder: tuple[str, ...]) -> bool:
+    """Whether a file stands in the sequences folder of a project. A project may be called `sequences` itself."""
+    return name != PROJECT_FILE and folder[-1:] == (SEQUENCES_FOLDER,)
 
 
 def refuse_unsafe(file: str, found: os.stat_result) -> None:

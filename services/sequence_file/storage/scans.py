@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from services.kernel.faults import Fault
 from services.sequence_file.domain.ports import Project
 from services.sequence_file.storage.places import ProjectFolder
 
@@ -28,6 +29,8 @@ class Scans:
             mine = shared or self._next.setdefault(folder, Future())
             before = self._running.get(folder)
         if shared:
+            if isinstance(fault := shared.exception(), Fault):
+                raise fault.again()
             return shared.result()
         if before:
             before.exception()  # wait until it is over, whatever came of it

@@ -67,6 +67,7 @@ class Writer:
         self._documents = documents
         self._guard = threading.Lock()
         self._queues: Queues[Place, Change] = Queues()
+        self.held_up: set[Place] = set()  # whose lock another process holds
         self._journals: dict[tuple[str, tuple[str, ...]], Journal] = {}
         self._freeing = ThreadPoolExecutor(1, thread_name_prefix="freeing")
 
@@ -89,12 +90,14 @@ class Writer:
         lock = FileLock(self._disk, place)
 
         def somebody_waits() -> bool:
+            self.held_up.add(place)
             batch.extend(self._queues.join(place))
             return any(not each.future.cancelled() for each in batch)
 
         try:
             if not lock.acquire(somebody_waits):
                 return
+            self.held_up.discard(place)
             # From here on a caller that gives up is told the truth by the next read, not by a half-made write.
             running = [each for each in batch if each.future.set_running_or_notify_cancel()]
             if running:
@@ -104,8 +107,9 @@ class Writer:
                 each.refuse(trouble.writing_failed(place.file, error))
         except Fault as fault:
             for each in batch:
-                each.refuse(fault)
+                each.refuse(fault.again())
         finally:
+            self.held_up.discard(place)
             lock.release()
 
     def _write(self, place: Place, batch: list[Change], lock: FileLock) -> None:
@@ -123,12 +127,10 @@ class Writer:
 
     def _attempt(self, folder: int, place: Place, batch: list[Change], lock: FileLock, *, trusting: bool) -> None:
         base = self._read(folder, place, trusting=trusting)
-        if base.document is None:
-            assert base.fault
-            raise base.fault
-        journal = self._settled_journal(folder, place, base.document)
+        before = base.opened()
+        journal = self._settled_journal(folder, place, before)
         is_project = place.file == PROJECT_FILE
-        draft = Draft(base.document, "" if is_project else identity.id_of(base.document.head.id, place.file))
+        draft = Draft(before, "" if is_project else identity.id_of(before.head.id, place.file))
         answers = _Answers()
         for each in batch:
             answers.add(each, draft, journal)
@@ -168,7 +170,7 @@ class Writer:
             found = self._disk.stat(folder, place.name)
             return self._documents.get(folder, place, found, time.monotonic() + PATIENCE, to_write=trusting)
         except FileNotFoundError:
-            raise faults.sequence_not_found(place.file, ": its file was removed just now") from None
+            raise faults.file_gone(place.file) from None
 
     def _settled_journal(self, folder: int, place: Place, document: Document) -> Journal:
         """The journal of the file's project, with nothing of this file left undecided. The lock is held."""

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.kernel.faults import Code, Fault
-from services.runtime import call, status
+from services.runtime import call, status, wire
 from services.runtime.settings import Limits
 
 SECRET = "postgresql://owner:hunter2@db/shotline"
@@ -413,3 +413,16 @@ async def test_20_kb_of_metadata_are_refused_and_15_kb_pass(tiny: Any, serve: An
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await do(b"", metadata=(*tiny.authorization, ("x-note", "n" * 20_000)))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_an_answer_over_the_limit_is_refused_with_its_reason(tiny: Any, serve: Any, connect: Any) -> None:
+    """gRPC alone would say it without a reason, and the access log would say OK."""
+
+    async def too_much(request: bytes, context: Any) -> bytes:
+        return bytes(wire.MAX_MESSAGE + 1)
+
+    running = await serve(Do=too_much)
+    error = await outcome(await connect(running.address), tiny.path("Do"), "unary_unary")
+    fault = status.from_rpc_error(error)
+    assert (fault.code.name, fault.reason) == ("RESOURCE_EXHAUSTED", "TOO_LARGE")
+    assert running.lines()[-1]["reason"] == "TOO_LARGE"

@@ -78,10 +78,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_FILE_BUSY: _ErrorReason.ValueType  # 23
     """UNAVAILABLE: another program kept changing the file while this change was made."""
-    ERROR_REASON_DOCUMENT_TOO_LARGE: _ErrorReason.ValueType  # 24
-    """RESOURCE_EXHAUSTED: one document is larger than a page of 3 MiB may be for this client, or
-    than the message limit of 32 MiB; the message names the option to raise.
-    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason in google.rpc.ErrorInfo, there without the prefix ERROR_REASON_. Stable: programs may
@@ -144,8 +140,4 @@ power cut, and it could not be undone. The message says what is there now.
 """
 ERROR_REASON_FILE_BUSY: ErrorReason.ValueType  # 23
 """UNAVAILABLE: another program kept changing the file while this change was made."""
-ERROR_REASON_DOCUMENT_TOO_LARGE: ErrorReason.ValueType  # 24
-"""RESOURCE_EXHAUSTED: one document is larger than a page of 3 MiB may be for this client, or
-than the message limit of 32 MiB; the message names the option to raise.
-"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,70 @@
+"""Pages of the sequence-file service: nothing is left out, or the caller is told to begin again."""
+
+import json
+from pathlib import Path
+
+import pytest
+from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
+
+from services.kernel.faults import Fault
+from services.sequence_file.domain.library import Library
+from services.sequence_file.servicer import SequenceFileServicer
+from services.sequence_file.storage.files import FileSequences
+
+
+def write(folder: Path, number: int, shots: int = 0) -> None:
+    (folder / "sequences").mkdir(parents=True, exist_ok=True)
+    document = {"id": f"{number:03d}", "order": number, "shots": [{"id": f"s{i}"} for i in range(shots)]}
+    (folder / "sequences" / f"sequence_{number:03d}.json").write_text(json.dumps(document))
+
+
+async def test_a_list_that_changes_between_two_pages_is_not_cut_in_silence(tmp_path: Path) -> None:
+    """A position in the old list would skip a sequence of the new one."""
+    for number in range(1, 5):
+        write(tmp_path, number)
+    files = FileSequences([str(tmp_path)])
+    servicer = SequenceFileServicer(Library(files))
+    first = await servicer.ListSequences(pb.ListSequencesRequest(project_path=str(tmp_path), page_size=2))
+    following = pb.ListSequencesRequest(
+        project_path=str(tmp_path), page_size=2, page_token=first.next_page_token, view=pb.SEQUENCE_VIEW_BASIC
+    )
+    second = await servicer.ListSequences(following)
+    assert [one.id for page in (first, second) for one in page.sequences] == ["001", "002", "003", "004"]
+    assert first.sequences[0].document_json
+    assert not second.sequences[0].document_json  # the basic view
+    (tmp_path / "sequences" / "sequence_001.json").unlink()
+    with pytest.raises(Fault) as caught:
+        await servicer.ListSequences(following)
+    assert caught.value.reason == "PAGE_TOKEN_STALE"
+    files.close()
+
+
+async def test_shots_come_in_pages_that_belong_together(tmp_path: Path) -> None:
+    write(tmp_path, 1, shots=5)
+    files = FileSequences([str(tmp_path)])
+    servicer = SequenceFileServicer(Library(files))
+    request = pb.GetShotsRequest(project_path=str(tmp_path), sequence_id="1", page_size=2)
+    ids: list[str] = []
+    while True:
+        page = await servicer.GetShots(request)
+        ids += [shot.id for shot in page.shots]
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert ids == [f"s{i}" for i in range(5)]
+    write(tmp_path, 1, shots=4)
+    with pytest.raises(Fault) as caught:
+        await servicer.GetShots(request)
+    assert caught.value.reason == "PAGE_TOKEN_STALE"
+    files.close()
+
+
+async def test_the_answer_that_was_kept_is_that_of_the_newest_content(tmp_path: Path) -> None:
+    write(tmp_path, 1, shots=2)
+    files = FileSequences([str(tmp_path)])
+    servicer = SequenceFileServicer(Library(files))
+    request = pb.GetShotsRequest(project_path=str(tmp_path), sequence_id="1")
+    assert await servicer.GetShots(request) == await servicer.GetShots(request)
+    write(tmp_path, 1, shots=3)
+    assert len((await servicer.GetShots(request)).shots) == 3
+    files.close()
