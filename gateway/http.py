@@ -1,7 +1,7 @@
 """The HTTP door: `POST /ipc/<channel>`, Connect and gRPC-Web, behind one set of checks.
 
 Bare ASGI, because it is on the way of every edit. The order of the checks: whom the request is for
-(Host), which page sent it (Origin), what it is (method, type, size), who sends it (token).
+(Host), which page sent it (Origin), how large and what it is (size, method, type), who sends it (token).
 """
 
 import math

@@ -15,7 +15,7 @@ from pathlib import Path
 PROTOS = Path(__file__).parent
 GENERATED = PROTOS / "gen" / "python"
 # Another version writes other bytes, and newer generated code refuses an older runtime.
-TOOLS = {"grpcio-tools": "1.85.1", "mypy-protobuf": "5.1.0", "buf-bin": "1.75.0"}
+TOOLS = {"grpcio-tools": "1.85.1", "mypy-protobuf": "5.1.0"}
 
 
 def generate(into: Path) -> None:
@@ -28,7 +28,7 @@ def generate(into: Path) -> None:
             *(sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={PROTOS}"),
             *(f"--plugin=protoc-gen-{name}={scripts / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")),
             *(f"--{kind}_out={into}" for kind in ("python", "grpc_python", "mypy")),
-            # The gateway and the SDK use the asynchronous stubs only.
+            # All clients here are asynchronous.
             f"--mypy_grpc_out=only_async:{into}",
             *contracts,
         ],

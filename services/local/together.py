@@ -26,7 +26,7 @@ Ready = Callable[[Mapping[str, int]], Awaitable[None]]
 async def serve(plan: Plan, stopping: asyncio.Event, ready: Ready) -> None:
     """Serve until `stopping` is set, then drain. `ready` hears the pid of each part once all of them serve.
     SettingsError where an address cannot be had."""
-    settings = Settings.read(plan.environment(SEQUENCE_FILE))
+    settings = Settings.read(Environment(plan.environment(SEQUENCE_FILE)))
     gateway_settings = GatewaySettings.read(Environment(plan.environment(GATEWAY)))
     log = open_log()
     tokens = StaticTokens({read_token_file(plan.data.token_file): Principal(name="local")})

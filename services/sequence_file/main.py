@@ -16,6 +16,7 @@ from services.runtime.admission import Door
 from services.runtime.call import Principal
 from services.runtime.logs import open_log
 from services.runtime.server import Server
+from services.runtime.settings import Environment
 from services.runtime.tokens import StaticTokens, read_token_file
 from services.sequence_file.domain.library import Library
 from services.sequence_file.servicer import SequenceFileServicer
@@ -51,7 +52,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    process.run(lambda stopping: serve(Settings.read(os.environ), stopping))
+    process.run(_main)
+
+
+async def _main(stopping: asyncio.Event) -> None:
+    environment = Environment(os.environ)
+    settings = Settings.read(environment)
+    environment.refuse_unknown()
+    await serve(settings, stopping)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What the sequence-file process reads from its environment."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,17 +15,14 @@ class Settings:
 
     server: ServerSettings
     roots: tuple[Path, ...]  # project folders may lie below these
-    cache_mib: int  # parsed documents are kept up to this size
+    cache_mib: int  # documents are kept up to this size of their files; parsed they take two to three times that
 
     @classmethod
-    def read(cls, variables: Mapping[str, str]) -> "Settings":
+    def read(cls, environment: Environment) -> "Settings":
         """From the environment. SettingsError names the variable and its rule."""
-        environment = Environment(variables)
-        settings = cls(
+        environment.text("ROOTS")  # required: without a root nothing could be opened
+        return cls(
             server=ServerSettings.read(environment, default_address=DEFAULT_ADDRESS),
             roots=environment.paths("ROOTS"),
             cache_mib=environment.integer("CACHE_MIB", DEFAULT_CACHE_MIB, least=1, most=1 << 20),
         )
-        environment.text("ROOTS")  # without a root nothing could be opened: say so now
-        environment.refuse_unknown()
-        return settings

@@ -1,15 +1,15 @@
-"""The file layer: every operation on the disk that the storage makes, one method each.
+"""The file layer: every operation on the disk that reads or writes, one method each.
 
-One replaceable module: another platform, or a test that records operations or makes the n-th one
-fail, takes its place. Written for Linux. macOS would need F_FULLFSYNC in `sync`, and Windows
-repeated renames while another program holds the file; neither has been tried.
+(Which path is meant, links followed, is found out in `places`.) One replaceable module: another
+platform, or a test that records operations or makes the n-th one fail, takes its place. Written for
+Linux. macOS would need F_FULLFSYNC in `sync`, and Windows repeated renames while another program
+holds the file; neither has been tried.
 """
 
 import ctypes
 import errno
 import fcntl
 import os
-import stat
 from collections.abc import Callable, Iterator
 
 # Never a terminal, never blocked by a pipe, never through a link that took the file's place.
@@ -177,8 +177,3 @@ class Disk:
         except BlockingIOError:
             return False
         return True
-
-
-def is_plain_file(found: os.stat_result) -> bool:
-    """Whether a stat is that of a regular file."""
-    return stat.S_ISREG(found.st_mode)

@@ -2,7 +2,7 @@
 
 The lock is an flock on a file of its own that is never renamed: locking the data file and renaming
 over it loses updates. Between hosts it holds on volumes with real POSIX locks (NFSv4 class), where
-the kernel turns flock into one; `shotline doctor` tries it.
+the kernel turns flock into one.
 
 Waiting is non-blocking tries, since a blocked flock knows no deadline. Tries alone would let a busy
 server take the lock again before a waiting one looks, so there is a second file, the turnstile:

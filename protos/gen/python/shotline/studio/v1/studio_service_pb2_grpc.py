@@ -106,7 +106,7 @@ class StudioServiceServicer:
     def Invoke(self, request, context):
         """Calls a channel by name with JSON arguments and answers with a JSON envelope: what a generic
         ipcMain.handle forwards. A failed call is an envelope with `"success": false`, not a gRPC
-        error; only a request that cannot be authorised or admitted is a gRPC error.
+        error. A gRPC error is a request that was not admitted, not done in time, or failed for a reason of ours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class StudioServiceStub:
     Invoke: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.InvokeRequest, _studio_service_pb2.InvokeResponse]
     """Calls a channel by name with JSON arguments and answers with a JSON envelope: what a generic
     ipcMain.handle forwards. A failed call is an envelope with `"success": false`, not a gRPC
-    error; only a request that cannot be authorised or admitted is a gRPC error.
+    error. A gRPC error is a request that was not admitted, not done in time, or failed for a reason of ours.
     """
 
 class StudioServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,7 +92,7 @@ class StudioServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_studio_service_pb2.InvokeResponse]:
         """Calls a channel by name with JSON arguments and answers with a JSON envelope: what a generic
         ipcMain.handle forwards. A failed call is an envelope with `"success": false`, not a gRPC
-        error; only a request that cannot be authorised or admitted is a gRPC error.
+        error. A gRPC error is a request that was not admitted, not done in time, or failed for a reason of ours.
         """
 
 def add_StudioServiceServicer_to_server(servicer: StudioServiceServicer, server: _aio.Server) -> None: ...
