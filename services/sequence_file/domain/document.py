@@ -90,15 +90,11 @@ class Document:
 
     def spliced(self, replacements: Sequence[Replacement]) -> "Document":
         """This document with spans replaced. They are in order and do not overlap; ids stay as they are."""
-        pieces: list[bytes] = []
         cuts: list[tuple[int, int]] = []  # positions from `end` on move by so much
-        taken = moved = 0
+        moved = 0
         for start, end, new in replacements:
-            pieces += (self.raw[taken:start], new)
-            taken = end
             moved += len(new) - (end - start)
             cuts.append((end, moved))
-        pieces.append(self.raw[taken:])
 
         def shifted(positions: list[int]) -> list[int]:
             out: list[int] = []
@@ -115,7 +111,7 @@ class Document:
         in_order = sorted(self.members.items(), key=lambda member: member[1].start)
         return Document(
             file=self.file,
-            raw=b"".join(pieces),
+            raw=replaced(self.raw, replacements),
             head=self.head,
             members={name: Span(next(bounds), next(bounds)) for name, _ in in_order},
             starts=shifted(self.starts),
@@ -125,6 +121,16 @@ class Document:
             duplicates=self.duplicates,
             _shot_etags={i: etag for i, etag in self._shot_etags.items() if i not in changed},
         )
+
+
+def replaced(raw: bytes, replacements: Sequence[Replacement]) -> bytes:
+    """Bytes with spans replaced, which are in order and do not overlap."""
+    pieces: list[bytes] = []
+    taken = 0
+    for start, end, new in replacements:
+        pieces += (raw[taken:start], new)
+        taken = end
+    return b"".join((*pieces, raw[taken:]))
 
 
 def content_etag(raw: bytes) -> str:

@@ -18,6 +18,7 @@ from services.sequence_file.domain.document import (
     content_etag,
     parse_project,
     parse_sequence,
+    replaced,
 )
 
 IMMUTABLE = ("id", "sequencePlanId")
@@ -89,7 +90,7 @@ class Draft:
             if edit.etag is not None and edit.etag != self._etag(index):
                 now = self._shot(index, edit.shot_id)
                 raise faults.etag_mismatch(Current(etag=now.etag, document_json=now.document.decode()))
-            self._shots[index] = after = _replaced(before, replacements)
+            self._shots[index] = after = replaced(before, replacements)
             self._etags[index] = content_etag(after)
         return self._shot(index, edit.shot_id)
 
@@ -139,15 +140,6 @@ class Draft:
             unchanged = patch.same(text, own, new) if own else new is None and edit.mode is Mode.MERGE_PATCH
             if not unchanged:
                 raise faults.immutable_field(name)
-
-
-def _replaced(raw: bytes, replacements: list[Replacement]) -> bytes:
-    pieces: list[bytes] = []
-    taken = 0
-    for start, end, new in replacements:
-        pieces += (raw[taken:start], new)
-        taken = end
-    return b"".join((*pieces, raw[taken:]))
 
 
 def _stamps(document: Document, now: datetime, style: patch.Style) -> list[Replacement]:
