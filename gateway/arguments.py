@@ -111,11 +111,6 @@ def bind(text: str, names: Sequence[str], option_names: Sequence[str]) -> Argume
     return Arguments(value, "", options)
 
 
-def in_camel_case(field: str) -> str:
-    """A request field's name as it is called in JSON."""
-    return re.sub(r"_([a-z])", lambda match: match[1].upper(), field)
-
-
 def _checked(
     members: Mapping[str, Json], prefix: str, *, required: Sequence[str], optional: Sequence[str]
 ) -> Arguments:

@@ -12,7 +12,7 @@ import orjson
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
-from gateway.arguments import Arguments, bind, in_camel_case
+from gateway.arguments import Arguments, bind
 from gateway.compose import Studio
 from services.kernel.faults import Code, Fault
 from services.runtime.wire import MAX_MESSAGE, too_large
@@ -46,7 +46,10 @@ class Channels:
                 Code.NOT_FOUND, "UNKNOWN_CHANNEL", f"no channel {name[:100]!r}; there are {', '.join(CHANNELS)}"
             )
         arguments = bind(arguments_json, channel.arguments, channel.options)
-        payload = await channel.answer(self._studio, arguments)
+        try:
+            payload = await channel.answer(self._studio, arguments)
+        except Fault as fault:
+            raise _in_words_of_the_caller(fault) from None
         envelope = orjson.dumps({"success": True, **payload})
         if len(envelope) > MAX_MESSAGE:
             raise too_large(len(envelope))
@@ -60,11 +63,31 @@ class Channels:
             return failed(fault)
 
 
+def _in_words_of_the_caller(fault: Fault) -> Fault:
+    """A fault of a service, its request fields called as the channels call them."""
+    told = fault.again()
+    told.fields = {_WORDS.get(field, field): rule for field, rule in fault.fields.items()}
+    for field in fault.fields:
+        told.message = told.message.replace(f"{field}: ", f"{_WORDS.get(field, field)}: ", 1)
+    return told
+
+
+_WORDS = {
+    "project_path": "projectPath",
+    "sequence_id": "sequenceId",
+    "shot_id": "shotId",
+    "updates_json": "updates",
+    "request_id": "requestId",
+    "page_size": "pageSize",
+    "page_token": "pageToken",
+}
+
+
 def failed(fault: Fault) -> bytes:
     """The envelope of a call that failed."""
     details: Payload = {key: _utf8(value) for key, value in fault.metadata.items()}
     if fault.fields:
-        details["fields"] = {in_camel_case(_utf8(field)): _utf8(rule) for field, rule in fault.fields.items()}
+        details["fields"] = {_utf8(field): _utf8(rule) for field, rule in fault.fields.items()}
     if fault.current is not None:
         details["currentEtag"] = fault.current.etag
         if fault.current.document_json is not None:

@@ -169,7 +169,7 @@ def verify(
     token: TokenOption = None,
     data: Data = None,
 ) -> None:
-    """Check every file and every shot id, and name each trouble with its remedy."""
+    """Check every file, and every shot id of the sequences, and name each trouble with its remedy."""
     from gateway.cli import project
 
     project.check(project_path, _target(address, token, data, as_json))

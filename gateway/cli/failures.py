@@ -12,6 +12,7 @@ from typing import NoReturn
 import orjson
 import typer
 
+from gateway.cli.terminal import printable
 from services.kernel.faults import Code, Fault
 
 FAILED = 1
@@ -93,4 +94,5 @@ def _say(code: str, reason: str, message: str, what_to_do: str, details: dict[st
             text += f"\n  its etag now: {etag}"
         if what_to_do:
             text += f"\n  remedy: {what_to_do}"
+        text = printable(text)  # a message may hold the name of a file
     print(text, file=sys.stderr)

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 
-from gateway.cli import connection, failures, patches, render
+from gateway.cli import connection, failures, patches, render, terminal
 from gateway.cli.connection import Client, Target
 from gateway.cli.sample import FolderNotEmpty, write_sample
 from gateway.cli.verify import Report, verify
@@ -29,7 +29,7 @@ def new(path: Path, *, as_json: bool) -> None:
     if as_json:
         render.print_json({"path": str(folder), "sequences": sequences, "shots": shots})
         return
-    out = render.console()
+    out = terminal.console()
     out.print(Text(f"✓ {folder}: {sequences} sequences, {shots} shots", style="green"), soft_wrap=True)
     out.print(Text(f"  next: shotline up --root {os.path.dirname(folder)}"), soft_wrap=True)
 
@@ -140,7 +140,7 @@ def check(project: Path, target: Target) -> None:
     """Verify a project, with a progress bar on a terminal."""
     path = connection.absolute(project)
     columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
-    errors = render.console(errors=True)
+    errors = terminal.console(errors=True)
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("verify", total=None)
 

@@ -14,16 +14,8 @@ from rich.text import Text
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as studio
 
+from gateway.cli.terminal import console, printable
 from gateway.cli.verify import Report
-
-_ENDLESS = 100_000  # columns
-
-
-def console(*, errors: bool = False) -> Console:
-    """The terminal, or what stands in its place; paths and ids are never coloured by guess."""
-    out = Console(stderr=errors, highlight=False)
-    # A file or a pipe has no width: nothing is cut for it.
-    return out if out.is_terminal else Console(stderr=errors, highlight=False, width=_ENDLESS)
 
 
 def print_json(document: object) -> None:
@@ -35,11 +27,6 @@ def print_json(document: object) -> None:
 def raw(document_json: str) -> orjson.Fragment:
     """JSON text that goes out as it is."""
     return orjson.Fragment(document_json)
-
-
-def printable(text: str) -> str:
-    """The text with what would steer a terminal made visible."""
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{ord(char):04x}" for char in text)
 
 
 def shot_facts(shot: studio.Shot) -> dict[str, object]:
@@ -101,7 +88,7 @@ def print_report(report: Report) -> None:
         count = len(report.troubles)
         out.print(Text(f"{checked}: {count} trouble{'s' if count > 1 else ''}", style="bold red"))
     else:
-        out.print(Text(f"✓ {checked}: all readable, every shot can be addressed", style="green"))
+        out.print(Text(f"✓ {checked}: all readable, every shot of a sequence can be addressed", style="green"))
 
 
 def _print_document(head: str, document_json: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether every file of a project can be read and every shot be addressed, asked through the contracts."""
+"""Whether a project's files can be read and the shots of its sequences be addressed, asked through the contracts."""
 
 from collections import Counter
 from collections.abc import Callable

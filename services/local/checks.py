@@ -23,6 +23,7 @@ from typing import Literal
 from services.local import data_folder
 from services.local.ports import Ports, is_free
 from services.local.projects import find_projects
+from services.sequence_file.domain.identity import is_sequence_file
 from services.sequence_file.storage.disk import Disk, ExchangeUnsupported
 from services.sequence_file.storage.places import STATE_FOLDER
 
@@ -105,7 +106,9 @@ def ports(wanted: Ports, folder: Path) -> Iterator[Finding]:
     """Whether somebody else listens where `shotline up` would."""
     pid = data_folder.holder(folder)
     for name, port in wanted.named():
-        if is_free(port):
+        if not port:
+            yield Finding(check="ports", level="ok", message=f"the start picks a free one for the {name}")
+        elif is_free(port):
             yield Finding(check=f"port {port}", level="ok", message=f"free for the {name}")
         elif pid:
             message = f"in use; Shotline runs as process {pid}"
@@ -276,7 +279,7 @@ def _bad_files(folder: Path) -> Iterator[tuple[str, str]]:
     files = [folder / "project.json"]
     sequences = folder / "sequences"
     try:
-        files += sorted(sequences.glob("*.json"))
+        files += sorted(path for path in sequences.glob("*.json") if is_sequence_file(path.name))
     except OSError as error:
         yield f"sequences cannot be listed: {error.strerror}", f"`chmod u+rwx {sequences}`"
     for file in files:

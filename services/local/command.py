@@ -12,6 +12,8 @@ import typer
 from gateway.cli.app import app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from services.local.ports import Ports
 
 Roots = Annotated[
@@ -54,6 +56,7 @@ def up(
     ] = None,
 ) -> None:
     """Start everything on this machine; Ctrl-C ends it."""
+    from services.local.ports import PortBusy, chosen
     from services.local.up import CannotStart
     from services.local.up import up as run
 
@@ -61,12 +64,12 @@ def up(
         run(
             roots=roots or [],
             data=data,
-            ports=_chosen(ports),
+            ports=_ports(ports, chosen),
             as_json=as_json,
             processes=processes,
             origins=origins or [],
         )
-    except CannotStart as error:
+    except (CannotStart, PortBusy) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 
@@ -80,21 +83,17 @@ def doctor(
 ) -> None:
     """Say what would keep `shotline up` with the same options from working, and what to do about it."""
     from services.local.doctor import examine, report
+    from services.local.ports import wanted
 
-    if not report(examine(roots or [], data, ports=_chosen(ports)), as_json=as_json):
+    if not report(examine(roots or [], data, ports=_ports(ports, wanted)), as_json=as_json):
         raise typer.Exit(1)
 
 
-def _chosen(text: str) -> "Ports":
-    from services.local.ports import PortBusy, chosen
-
+def _ports(text: str, read: "Callable[[str], Ports]") -> "Ports":
     try:
-        return chosen(text)
+        return read(text)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--ports") from None
-    except PortBusy as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """The ports of a local start: the usual ones, or free ones."""
 
 import random
+import re
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 
 HOST = "127.0.0.1"
@@ -18,7 +19,7 @@ class PortBusy(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where the parts of a local start listen, all on the loopback address."""
+    """Where the parts of a local start listen, all on the loopback address; 0 until a free one is picked."""
 
     grpc: int = 50050  # the gateway
     http: int = 8080  # the gateway
@@ -36,10 +37,20 @@ class Ports:
 _NAMES = tuple(field.name for field in fields(Ports))
 
 
-def chosen(text: str) -> Ports:
+def wanted(text: str) -> Ports:
     """What `--ports` asks for: `default`, `auto`, or some by name such as `http=8180,grpc=0`, 0 being a free one.
-    ValueError says what is wrong with it; PortBusy where no port is free."""
-    named = {} if text == "default" else dict.fromkeys(_NAMES, 0) if text == "auto" else _named(text)
+    ValueError says what is wrong with it."""
+    ports = Ports(**{} if text == "default" else dict.fromkeys(_NAMES, 0) if text == "auto" else _named(text))
+    takers: dict[int, str] = {}
+    for name, port in ports.named():
+        if port and takers.setdefault(port, name) != name:
+            raise ValueError(f"{port} cannot be both of the {takers[port]} and of the {name}")
+    return ports
+
+
+def chosen(text: str) -> Ports:
+    """What `--ports` asks for, with free ports picked. ValueError as `wanted`; PortBusy where no port is free."""
+    named = asdict(wanted(text))
     free = _free_ports(list(named.values()).count(0))
     return Ports(**{name: port or next(free) for name, port in named.items()})
 
@@ -50,7 +61,7 @@ def _named(text: str) -> dict[str, int]:
         name, _, number = each.partition("=")
         if name not in _NAMES or name in named:
             raise ValueError(f"{each!r}: write default, auto, or NAME=NUMBER once for some of {', '.join(_NAMES)}")
-        if not (number.isascii() and number.isdigit() and int(number[:6]) <= 65_535):
+        if not re.fullmatch("[0-9]{1,5}", number) or int(number) > 65_535:
             raise ValueError(f"{each!r}: a port is a number from 0 to 65535")
         named[name] = int(number)
     return named

@@ -55,11 +55,14 @@ def read(folder: Path) -> LocalAddress:
     file is not ours alone, ValueError when the file is not what `write` makes."""
     path = folder / FILE_NAME
     _refuse_shared(folder, os.stat(folder), stat.S_IFDIR)
-    # Neither follow a link nor wait for a pipe, where the system knows such flags.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    with os.fdopen(os.open(path, flags), encoding="utf-8") as file:
-        _refuse_shared(path, os.fstat(file.fileno()), stat.S_IFREG)
-        text = file.read()
+    try:
+        with open(path, encoding="utf-8", opener=_open_itself) as file:
+            _refuse_shared(path, os.fstat(file.fileno()), stat.S_IFREG)
+            text = file.read()
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:  # a link or a folder
+        raise PermissionError(f"{path} is not a regular file: {error.strerror}") from None
     try:
         facts = json.loads(text)
         address = LocalAddress(**{name: facts[name] for name in LocalAddress.__dataclass_fields__})
@@ -71,6 +74,11 @@ def read(folder: Path) -> LocalAddress:
 def remove(folder: Path) -> None:
     """Take the file away, if it is there."""
     (folder / FILE_NAME).unlink(missing_ok=True)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    # Neither follow a link nor wait for a pipe, where the system knows such flags.
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _refuse_shared(path: Path, found: os.stat_result, kind: int) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PLACED = {
-    "services": {"kernel", "runtime", "sequence_file", "local"},
+    "services": {"kernel", "runtime", "sequence_file", "sequence_file.domain", "sequence_file.storage", "local"},
     "gateway": {"cli"},
 }
+NOT_FORBIDDEN = {"cli", "__init__"}  # to the command-line client: itself, and the empty module above it
 
 
 def contracts() -> list[dict[str, object]]:
@@ -20,8 +21,19 @@ def contracts() -> list[dict[str, object]]:
 
 def test_every_package_has_a_place() -> None:
     for top, known in PLACED.items():
-        packages = {path.parent.name for path in (ROOT / top).glob("*/__init__.py")}
+        inside = (path.parent.relative_to(ROOT / top) for path in (ROOT / top).glob("*/**/__init__.py"))
+        packages = {".".join(path.parts) for path in inside}
         assert packages == known, f"place the new package of {top} in the import rules of pyproject.toml and here"
+
+
+def test_the_command_line_client_is_kept_from_every_other_module_of_the_gateway() -> None:
+    (rule,) = (
+        contract for contract in contracts() if contract["name"] == "the command-line client speaks contracts only"
+    )
+    inside = [path for path in (ROOT / "gateway").iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()]
+    assert rule["forbidden_modules"] == sorted(
+        f"gateway.{path.stem}" for path in inside if path.stem not in NOT_FORBIDDEN
+    )
 
 
 def test_the_rules_name_modules_that_exist() -> None:

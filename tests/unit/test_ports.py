@@ -20,8 +20,15 @@ def test_zero_and_auto_pick_free_ones_that_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "8080", "http", "http=", "http=-1", "http=65536", "http=1,http=2", "smtp=25", "http=٣"]
+    "text",
+    ["", "8080", "http", "http=", "http=-1", "http=65536", "http=1,http=2", "smtp=25", "http=٣", "http=0000001000000"],
 )
 def test_what_is_no_choice_of_ports_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"NAME=NUMBER|0 to 65535"):
+        chosen(text)
+
+
+@pytest.mark.parametrize("text", ["grpc=8080", "http=9000,grpc=9000", "http=0,grpc=50052"])
+def test_one_number_for_two_parts_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="cannot be both"):
         chosen(text)

@@ -44,7 +44,10 @@ class Library:
             return Draft(holder.document, holder.id).shot(shot_id)
         if not project.has_project_file:
             raise faults.shot_not_found(shot_id, "the project")
-        return Draft(await self._sequences.project_file(path), "").shot(shot_id)
+        document = await self._sequences.project_file(path)
+        if document.find(shot_id) is None:
+            raise faults.shot_not_found(shot_id, f"any sequence, nor in {PROJECT_FILE}")
+        return Draft(document, "").shot(shot_id)
 
     async def update_shot(
         self, path: str, sequence_id: str, edit: Edit, request: Request | None, deadline: float

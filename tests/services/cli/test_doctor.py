@@ -100,6 +100,12 @@ def test_a_pipe_in_the_place_of_a_file_is_named_and_does_not_hang(doctor: Cli) -
     assert "sequences/sequence_004.json is not a regular file" in said
 
 
+def test_files_that_no_sequence_is_read_from_are_not_looked_at(doctor: Cli) -> None:
+    for name in ("notes.json", "sequence_.json"):
+        os.mkfifo(doctor.folder / "film/sequences" / name)
+    assert troubles(doctor) == []
+
+
 def test_something_else_in_the_place_of_the_state_folder_is_named(doctor: Cli) -> None:
     (doctor.folder / "film/.shotline").write_text("")
     (said,) = troubles(doctor)
@@ -169,6 +175,12 @@ def test_a_busy_port_is_trouble_unless_free_ones_are_asked_for(doctor: Cli) -> N
     assert broken(doctor, code, ports="auto") == []
 
 
+def test_no_number_is_given_for_a_port_that_the_start_will_pick(doctor: Cli) -> None:
+    said = [each for each in findings(doctor) if each["check"].startswith("port")]
+    assert [each["check"] for each in said] == ["ports"] * 3
+    assert [each["message"] for each in said][1] == "the start picks a free one for the gateway (HTTP)"
+
+
 def broken(doctor: Cli, code: str, *, level: str = "trouble", ports: str = "auto") -> list[str]:
     """What doctor finds in a process in which `code` has broken something; it still leaves nothing behind."""
     before = tree(doctor.folder)
@@ -177,8 +189,8 @@ import json, sys
 from pathlib import Path
 {code}
 from services.local.doctor import examine
-from services.local.ports import chosen
-found = examine([Path({str(doctor.folder)!r})], Path({str(doctor.folder / "data")!r}), ports=chosen({ports!r}))
+from services.local.ports import wanted
+found = examine([Path({str(doctor.folder)!r})], Path({str(doctor.folder / "data")!r}), ports=wanted({ports!r}))
 print(json.dumps([f"{{each.check}}: {{each.message}}" for each in found if each.level == {level!r}]))
 """
     done = subprocess.run(

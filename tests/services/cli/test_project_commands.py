@@ -124,6 +124,14 @@ def test_nothing_that_a_file_holds_steers_the_terminal(cli: Cli, film: Path) -> 
     assert "\x9b" not in listed
 
 
+def test_no_file_name_in_an_error_steers_the_terminal(cli: Cli, film: Path) -> None:
+    (film / "sequences/sequence_\x1b]0;pwn\x07.json").write_text("{")
+    refused = cli("project", "shots", "film", "7")
+    assert refused.code == 1
+    assert "sequence_\\u001b]0;pwn\\u0007.json" in refused.errors
+    assert not {"\x1b", "\x07"} & set(refused.errors)
+
+
 # update
 
 
@@ -211,6 +219,14 @@ def test_verify_looks_into_project_json(cli: Cli, film: Path) -> None:
     rewrite(film / "project.json", "{", "{,")
     (trouble,) = cli("project", "verify", "film", "--json").document["troubles"]
     assert (trouble["where"], trouble["reason"]) == ("project.json", "SEQUENCE_FILE_INVALID")
+
+
+def test_verify_promises_nothing_about_shots_that_it_did_not_look_at(cli: Cli, film: Path) -> None:
+    """Two shots of one id in project.json, which no call lists."""
+    (film / "project.json").write_text('{"shots": [{"id": "x"}, {"id": "x"}]}')
+    verified = cli("project", "verify", "film")
+    assert "all readable, every shot of a sequence can be addressed" in verified.out
+    assert "every shot id of the sequences" in " ".join(cli("project", "verify", "--help").out.split())
 
 
 def test_verify_shows_its_progress_on_a_terminal_only(cli: Cli, film: Path, shotline: Shotline) -> None:
@@ -302,6 +318,19 @@ def test_a_connection_file_that_others_can_read_is_not_trusted(cli: Cli, shotlin
     refused = cli("project", "list", "film", "--data", folder)
     assert refused.code == 3
     assert "chmod 600" in refused.errors
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_connection_file_that_is_no_file_is_not_trusted(cli: Cli, shotline: Shotline, kind: str) -> None:
+    folder = cli.folder / "data"
+    folder.mkdir(mode=0o700)
+    if kind == "link":
+        (folder / "connection.json").symlink_to(shotline.data / "connection.json")
+    else:
+        (folder / "connection.json").mkdir()
+    refused = cli("project", "list", "film", "--data", folder)
+    assert refused.code == 3
+    assert "not a regular file" in refused.errors
 
 
 # where it goes

@@ -79,13 +79,17 @@ def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
         local_address.write(folder, ADDRESS)
 
 
-def test_a_link_or_a_pipe_in_its_place_is_refused_and_not_waited_for(folder: Path) -> None:
+def test_a_link_a_folder_or_a_pipe_in_its_place_is_refused_and_not_waited_for(folder: Path) -> None:
     path = local_address.write(folder, ADDRESS)
     target = path.rename(folder / "elsewhere.json")
     path.symlink_to(target)
-    with pytest.raises(OSError, match=r"connection\.json"):
+    with pytest.raises(PermissionError, match="not a regular file"):
         local_address.read(folder)
     path.unlink()
+    path.mkdir(mode=0o700)
+    with pytest.raises(PermissionError, match="not a regular file"):
+        local_address.read(folder)
+    path.rmdir()
     os.mkfifo(path, 0o600)
     with pytest.raises(PermissionError, match="not a regular file"):
         local_address.read(folder)
