@@ -159,7 +159,7 @@ class Ipc:
 
     async def answer(self, at: Address, ask: Ask) -> Answer:
         headers = {"x-timeout-ms": str(round(ask.timeout * 1000)), **ask.headers}
-        answer = await post(at, f"/ipc/{_CHANNELS[ask.method]}", arguments_json(ask).encode(), headers)
+        answer = await post(at, f"/ipc/{_CHANNELS[ask.method]}", arguments_json(ask).encode("utf-8", "surrogatepass"), headers)
         return ipc_answer(answer)
 
 

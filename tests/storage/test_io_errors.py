@@ -43,9 +43,17 @@ _REASONS = {
 _MARK = "edit"
 
 
-def descriptors() -> set[str]:
-    """The open descriptors of this process."""
-    return set(os.listdir("/proc/self/fd"))
+def descriptors(folder: Path) -> list[str]:
+    """What this process has open below a folder; other tests' sockets and threads are none of it."""
+    links = Path("/proc/self/fd")
+    return sorted(opened for link in links.iterdir() if (opened := target(link)).startswith(str(folder)))
+
+
+def target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""  # closed meanwhile: that of the listing itself
 
 
 class Trial:
@@ -58,7 +66,7 @@ class Trial:
 
     async def run(self, number: int, kind: int, *, for_good: bool) -> bool:
         """Whether the `number`-th operation was reached."""
-        before, open_before = (self.project / SEQUENCE).read_bytes(), descriptors()
+        before, open_before = (self.project / SEQUENCE).read_bytes(), descriptors(self.project)
         names = set(os.listdir(self.project / "sequences"))
         self.disk.fail(number, kind, for_good=for_good)
         outcome: Shot | BaseException
@@ -71,7 +79,7 @@ class Trial:
         self.disk.heal()
         where = f"operation {number} {failed[:3]} with {kind}{' for good' if for_good else ''}: {outcome!r}"
 
-        assert descriptors() == open_before, f"descriptors leak: {where}"
+        assert descriptors(self.project) == open_before, f"descriptors leak: {where}"
         assert not self.disk.retried, f"a failed sync was tried again: {where}"
         after = (self.project / SEQUENCE).read_bytes()
         if isinstance(outcome, Shot):
