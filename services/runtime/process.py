@@ -11,6 +11,7 @@ from services.runtime.settings import SettingsError
 
 EXIT_HURRIED = 1  # a second signal cut the drain short
 EXIT_SETTINGS = 2
+_SWITCH_INTERVAL = 0.0005  # seconds
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -18,6 +19,8 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run `main(stopping)` to its end. SIGTERM and SIGINT set `stopping`; a second signal ends `main` at
     once. A SettingsError is printed and exits with 2."""
     _keep_large_blocks()
+    # A thread that works on a large document gives way to the event loop after this, not after Python's 5 ms.
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_stopped(main))
