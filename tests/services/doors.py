@@ -159,8 +159,8 @@ class Ipc:
 
     async def answer(self, at: Address, ask: Ask) -> Answer:
         headers = {"x-timeout-ms": str(round(ask.timeout * 1000)), **ask.headers}
-        answer = await post(at, f"/ipc/{_CHANNELS[ask.method]}", arguments_json(ask).encode("utf-8", "surrogatepass"), headers)
-        return ipc_answer(answer)
+        body = arguments_json(ask).encode("utf-8", "surrogatepass")
+        return ipc_answer(await post(at, f"/ipc/{_CHANNELS[ask.method]}", body, headers))
 
 
 class Invoke:
