@@ -139,7 +139,7 @@ def is_running(pid: int) -> bool:
     """Whether a process still does anything: a dead one that nobody has waited for does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or going while it was read
         return False
     return state != "Z"
 
