@@ -47,21 +47,43 @@ class Arguments:
             return default
         raise self._broken(name, "must be a string")
 
-    def identifier(self, name: str) -> str:
-        """An id: a string, or a number by its text."""
+    def identifier(self, name: str, default: str | None = None) -> str:
+        """An id: a string, or a number by its text. One that could be left out must not be empty."""
         value = self._members.get(name)
-        if isinstance(value, str):
-            return str(value)
-        raise self._broken(name, "must be a string or a number")
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise self._broken(name, "must be a string or a number")
+        if not value and default is not None:
+            raise self._broken(name, "must not be empty")
+        return str(value)
+
+    def identifiers(self, name: str) -> list[str]:
+        """A list of ids."""
+        value = self._members.get(name)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return [str(item) for item in value]
+        raise self._broken(name, "must be a list of strings or numbers")
 
     def integer(self, name: str, default: int) -> int:
         """An integer of 32 bits; a larger one is the largest."""
-        value = self._members.get(name)
-        if value is None:
+        if self._members.get(name) is None:
             return default
+        return max(-_INT32_MAX, min(self.revision(name), _INT32_MAX))
+
+    def revision(self, name: str) -> int:
+        """An integer of up to fifteen digits."""
+        value = self._members.get(name)
         if isinstance(value, Number) and _INTEGER.fullmatch(value):
-            return max(-_INT32_MAX, min(int(value), _INT32_MAX))
+            return int(value)
         raise self._broken(name, "must be an integer")
+
+    def flag(self, name: str) -> bool:
+        """Whether it is true; false where it is missing."""
+        value = self._members.get(name)
+        if value is None or isinstance(value, bool):
+            return value is True
+        raise self._broken(name, "must be true or false")
 
     def choice(self, name: str, choices: Mapping[str, Choice], default: Choice) -> Choice:
         """What the word means."""
@@ -86,14 +108,29 @@ class Arguments:
             raise self._broken(name, "must be a JSON object")
         return _checked(value, f"{self._prefix}{name}.", required=required, optional=optional)
 
+    def each(self, name: str, *, required: Sequence[str], optional: Sequence[str]) -> "list[Arguments]":
+        """The members of each object of a list."""
+        value = self._members.get(name)
+        if not isinstance(value, list):
+            raise self._broken(name, "must be a list of JSON objects")
+        found: list[Arguments] = []
+        for index, item in enumerate(value):
+            place = f"{self._prefix}{name}[{index}]"
+            if not isinstance(item, dict):
+                raise invalid_field(place, "must be a JSON object")
+            found.append(_checked(item, f"{place}.", required=required, optional=optional))
+        return found
+
     def _broken(self, name: str, rule: str) -> Fault:
         return invalid_field(f"{self._prefix}{name}", rule)
 
 
-def bind(text: str, names: Sequence[str], option_names: Sequence[str]) -> Arguments:
-    """The arguments of a call by their names. INVALID_JSON, or INVALID_FIELD for a missing or an unknown name."""
-    # One level more than a service allows its documents: the arguments themselves are one.
-    value = strict_json.parse(text, max_depth=strict_json.MAX_DEPTH + 1) if text else {}
+def bind(text: str, names: Sequence[str], option_names: Sequence[str], levels: int = 1) -> Arguments:
+    """The arguments of a call by their names. INVALID_JSON, or INVALID_FIELD for a missing or an unknown name.
+
+    levels: how deep in the arguments, themselves counted, the documents stand that a service allows its own depth.
+    """
+    value = strict_json.parse(text, max_depth=strict_json.MAX_DEPTH + levels) if text else {}
     if isinstance(value, list):
         if len(value) > len(names) + 1:
             raise Fault(

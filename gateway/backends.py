@@ -4,7 +4,7 @@ In the one-machine start the servicer itself fills it, without a hop. In a clust
 """
 
 import uuid
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -16,9 +16,28 @@ from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 from services.kernel.faults import Current, Fault
 from services.runtime import status
 
-Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
-Mutation = TypeVar("Mutation", pb.UpdateShotRequest, pb.UpdateProjectShotRequest)
+Mutation = TypeVar(
+    "Mutation",
+    pb.UpdateShotRequest,
+    pb.UpdateProjectShotRequest,
+    pb.CreateSequenceRequest,
+    pb.UpdateSequenceRequest,
+    pb.DeleteSequenceRequest,
+    pb.ReorderSequencesRequest,
+    pb.CreateShotRequest,
+    pb.DeleteShotRequest,
+    pb.MoveShotRequest,
+    pb.BatchUpdateShotsRequest,
+    pb.RestoreVersionRequest,
+)
+OfShot = (
+    pb.UpdateShotRequest
+    | pb.UpdateProjectShotRequest
+    | pb.DeleteShotRequest
+    | pb.MoveShotRequest
+    | pb.RestoreVersionRequest
+)
 
 
 class SequenceFiles(Protocol):
@@ -28,8 +47,23 @@ class SequenceFiles(Protocol):
     def GetSequence(self, request: pb.GetSequenceRequest) -> Awaitable[pb.Sequence]: ...
     def GetShots(self, request: pb.GetShotsRequest) -> Awaitable[pb.GetShotsResponse]: ...
     def GetShot(self, request: pb.GetShotRequest) -> Awaitable[pb.Shot]: ...
+    def ListProjectShots(self, request: pb.ListProjectShotsRequest) -> Awaitable[pb.ListProjectShotsResponse]: ...
     def UpdateShot(self, request: pb.UpdateShotRequest) -> Awaitable[pb.Shot]: ...
     def UpdateProjectShot(self, request: pb.UpdateProjectShotRequest) -> Awaitable[pb.Shot]: ...
+    def CreateSequence(self, request: pb.CreateSequenceRequest) -> Awaitable[pb.Sequence]: ...
+    def UpdateSequence(self, request: pb.UpdateSequenceRequest) -> Awaitable[pb.Sequence]: ...
+    def DeleteSequence(self, request: pb.DeleteSequenceRequest) -> Awaitable[pb.DeleteSequenceResponse]: ...
+    def ReorderSequences(self, request: pb.ReorderSequencesRequest) -> Awaitable[pb.ReorderSequencesResponse]: ...
+    def CreateShot(self, request: pb.CreateShotRequest) -> Awaitable[pb.Shot]: ...
+    def DeleteShot(self, request: pb.DeleteShotRequest) -> Awaitable[pb.DeleteShotResponse]: ...
+    def MoveShot(self, request: pb.MoveShotRequest) -> Awaitable[pb.Shot]: ...
+    def BatchUpdateShots(self, request: pb.BatchUpdateShotsRequest) -> Awaitable[pb.BatchUpdateShotsResponse]: ...
+    def ListVersions(self, request: pb.ListVersionsRequest) -> Awaitable[pb.ListVersionsResponse]: ...
+    def GetVersion(self, request: pb.GetVersionRequest) -> Awaitable[pb.VersionDocument]: ...
+    def DiffVersions(self, request: pb.DiffVersionsRequest) -> Awaitable[pb.DiffVersionsResponse]: ...
+    def RestoreVersion(self, request: pb.RestoreVersionRequest) -> Awaitable[pb.RestoreVersionResponse]: ...
+    def ListTrash(self, request: pb.ListTrashRequest) -> Awaitable[pb.ListTrashResponse]: ...
+    def WatchProject(self, request: pb.WatchProjectRequest) -> AsyncGenerator[pb.WatchProjectResponse, None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,35 +93,90 @@ class RemoteSequenceFiles:
     async def GetShot(self, request: pb.GetShotRequest) -> pb.Shot:
         return await _answer(self._stub.GetShot(request))
 
+    async def ListProjectShots(self, request: pb.ListProjectShotsRequest) -> pb.ListProjectShotsResponse:
+        return await _answer(self._stub.ListProjectShots(request))
+
     async def UpdateShot(self, request: pb.UpdateShotRequest) -> pb.Shot:
-        try:
-            return await _answer(self._stub.UpdateShot(_identified(request)))
-        except Fault as fault:
-            place = pb.GetShotRequest(
-                project_path=request.project_path, sequence_id=request.sequence_id, shot_id=request.shot_id
-            )
-            raise await self._with_current(fault, place) from None
+        return await self._for_shot(self._stub.UpdateShot(_identified(request)), request)
 
     async def UpdateProjectShot(self, request: pb.UpdateProjectShotRequest) -> pb.Shot:
-        try:
-            return await _answer(self._stub.UpdateProjectShot(_identified(request)))
-        except Fault as fault:
-            place = pb.GetShotRequest(project_path=request.project_path, shot_id=request.shot_id)
-            raise await self._with_current(fault, place) from None
+        return await self._for_shot(self._stub.UpdateProjectShot(_identified(request)), request)
 
-    async def _with_current(self, fault: Fault, place: pb.GetShotRequest) -> Fault:
-        """A conflict whose value was too large for trailing metadata, with the value read anew."""
-        if fault.reason != "ETAG_MISMATCH" or (fault.current and fault.current.document_json is not None):
-            return fault
+    async def CreateSequence(self, request: pb.CreateSequenceRequest) -> pb.Sequence:
+        return await _answer(self._stub.CreateSequence(_identified(request)))
+
+    async def UpdateSequence(self, request: pb.UpdateSequenceRequest) -> pb.Sequence:
+        return await _answer(self._stub.UpdateSequence(_identified(request)))
+
+    async def DeleteSequence(self, request: pb.DeleteSequenceRequest) -> pb.DeleteSequenceResponse:
+        return await _answer(self._stub.DeleteSequence(_identified(request)))
+
+    async def ReorderSequences(self, request: pb.ReorderSequencesRequest) -> pb.ReorderSequencesResponse:
+        return await _answer(self._stub.ReorderSequences(_identified(request)))
+
+    async def CreateShot(self, request: pb.CreateShotRequest) -> pb.Shot:
+        return await _answer(self._stub.CreateShot(_identified(request)))
+
+    async def DeleteShot(self, request: pb.DeleteShotRequest) -> pb.DeleteShotResponse:
+        return await self._for_shot(self._stub.DeleteShot(_identified(request)), request)
+
+    async def MoveShot(self, request: pb.MoveShotRequest) -> pb.Shot:
+        return await self._for_shot(self._stub.MoveShot(_identified(request)), request)
+
+    async def BatchUpdateShots(self, request: pb.BatchUpdateShotsRequest) -> pb.BatchUpdateShotsResponse:
+        return await _answer(self._stub.BatchUpdateShots(_identified(request)))
+
+    async def ListVersions(self, request: pb.ListVersionsRequest) -> pb.ListVersionsResponse:
+        return await _answer(self._stub.ListVersions(request))
+
+    async def GetVersion(self, request: pb.GetVersionRequest) -> pb.VersionDocument:
+        return await _answer(self._stub.GetVersion(request))
+
+    async def DiffVersions(self, request: pb.DiffVersionsRequest) -> pb.DiffVersionsResponse:
+        return await _answer(self._stub.DiffVersions(request))
+
+    async def RestoreVersion(self, request: pb.RestoreVersionRequest) -> pb.RestoreVersionResponse:
+        return await self._for_shot(self._stub.RestoreVersion(_identified(request)), request)
+
+    async def ListTrash(self, request: pb.ListTrashRequest) -> pb.ListTrashResponse:
+        return await _answer(self._stub.ListTrash(request))
+
+    async def WatchProject(self, request: pb.WatchProjectRequest) -> AsyncGenerator[pb.WatchProjectResponse, None]:
+        stream = self._stub.WatchProject(request)
+        try:
+            async for message in stream:
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise status.from_rpc_error(error) from None
+        finally:
+            stream.cancel()  # of a stream that has ended, nothing
+
+    async def _for_shot(self, call: Awaitable[Response], request: OfShot) -> Response:
+        """The answer to a change of one shot. A conflict whose value was too large for trailing metadata comes with the
+        value read anew."""
+        try:
+            return await _answer(call)
+        except Fault as fault:
+            if (
+                fault.reason == "ETAG_MISMATCH"
+                and request.shot_id
+                and not (fault.current and fault.current.document_json)
+            ):
+                fault.current = await self._current(request) or fault.current
+            raise
+
+    async def _current(self, request: OfShot) -> Current | None:
+        place = pb.GetShotRequest(project_path=request.project_path, shot_id=request.shot_id)
+        if not isinstance(request, pb.UpdateProjectShotRequest):
+            place.sequence_id = request.sequence_id
         try:
             shot = await self.GetShot(place)
         except Fault:
-            return fault  # the conflict is what the caller must hear of; the value was extra
-        fault.current = Current(etag=shot.etag, document_json=shot.document_json)
-        return fault
+            return None  # the conflict is what the caller must hear of; the value was extra
+        return Current(etag=shot.etag, document_json=shot.document_json)
 
 
-async def _answer(call: grpc.aio.UnaryUnaryCall[Request, Response]) -> Response:
+async def _answer(call: Awaitable[Response]) -> Response:
     try:
         return await call
     except grpc.aio.AioRpcError as error:

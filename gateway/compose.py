@@ -1,8 +1,11 @@
 """The studio's calls, composed from the services behind the gateway. Messages in, messages out."""
 
+from collections.abc import AsyncGenerator
+
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
+from gateway import watching
 from gateway.backends import SequenceFiles
 from services.kernel.faults import Code, Fault, invalid_field
 
@@ -11,7 +14,7 @@ class Studio:
     """What an editor asks for, whatever service holds it."""
 
     def __init__(self, sequence_files: SequenceFiles) -> None:
-        self._files = sequence_files
+        self.sequence_files = sequence_files
 
     async def update_shot(self, request: pb.UpdateShotRequest) -> pb.Shot:
         """Changes a shot where it lives. A named sequence never falls back to another place."""
@@ -21,7 +24,7 @@ class Studio:
                 shot = await self._update(request, named.project_path, named.sequence_id, named.shot_id)
             case "project_shot":
                 loose = request.target.project_shot
-                found = await self._files.GetShot(
+                found = await self.sequence_files.GetShot(
                     files.GetShotRequest(project_path=loose.project_path, shot_id=loose.shot_id)
                 )
                 shot = await self._update(request, loose.project_path, found.stored_in.sequence_id, loose.shot_id)
@@ -50,11 +53,11 @@ class Studio:
                 place = files.GetShotRequest(project_path=loose.project_path, shot_id=loose.shot_id)
             case None:
                 raise _no_target()
-        return _shot(await self._files.GetShot(place))
+        return _shot(await self.sequence_files.GetShot(place))
 
     async def list_shots(self, request: pb.GetShotsRequest) -> files.GetShotsResponse:
         """One page of the shots of a sequence as the service has it: whole documents are not copied for it."""
-        return await self._files.GetShots(
+        return await self.sequence_files.GetShots(
             files.GetShotsRequest(
                 project_path=request.project_path,
                 sequence_id=request.sequence_id,
@@ -73,7 +76,7 @@ class Studio:
 
     async def list_sequences(self, request: pb.GetAllSequencesRequest) -> files.ListSequencesResponse:
         """One page of the sequences of a project as the service has it."""
-        return await self._files.ListSequences(
+        return await self.sequence_files.ListSequences(
             files.ListSequencesRequest(
                 project_path=request.project_path,
                 page_size=request.page_size,
@@ -99,12 +102,16 @@ class Studio:
             )
         return answer
 
+    def watch(self, request: pb.WatchRequest) -> AsyncGenerator[pb.WatchResponse, None]:
+        """The changes of several sources, from now on or from where the caller had come to."""
+        return watching.watch(self.sequence_files, request)
+
     async def _update(
         self, request: pb.UpdateShotRequest, project_path: str, sequence_id: str, shot_id: str
     ) -> files.Shot:
         mode = files.UpdateMode.ValueType(request.mode)  # the same numbers, known and unknown
         if sequence_id or request.target.HasField("sequence_shot"):
-            return await self._files.UpdateShot(
+            return await self.sequence_files.UpdateShot(
                 files.UpdateShotRequest(
                     project_path=project_path,
                     sequence_id=sequence_id,
@@ -115,7 +122,7 @@ class Studio:
                     request_id=request.request_id,
                 )
             )
-        return await self._files.UpdateProjectShot(
+        return await self.sequence_files.UpdateProjectShot(
             files.UpdateProjectShotRequest(
                 project_path=project_path,
                 shot_id=shot_id,

@@ -23,10 +23,10 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from protobuf.wkt import Any as WireAny
 
-from gateway.exchange import MAX_BODY_BYTES, Exchange, Scope
+from gateway.exchange import MAX_BODY_BYTES, Event, Exchange, Scope, Send
 from gateway.forward import path
 from services.kernel.faults import Code, Fault, invalid_field
-from services.runtime.admission import Admission, Door
+from services.runtime.admission import Admission, Door, hand_over
 from services.runtime.status import to_status
 from services.runtime.wire import MAX_MESSAGE, too_large
 
@@ -63,6 +63,7 @@ class ConnectDoor:
         unary: Iterable[tuple[MethodDescriptor, Unary]],
         streams: Iterable[tuple[MethodDescriptor, Stream]],
     ) -> None:
+        self._door = door
         calls = {path(method): Endpoint.unary(_info(method, StreamType.UNARY), answer) for method, answer in unary}
         watches = {
             path(method): Endpoint.server_stream(_info(method, StreamType.SERVER_STREAM), stream)
@@ -86,8 +87,16 @@ class ConnectDoor:
     async def answer(self, exchange: Exchange, scope: Scope) -> None:
         """Answer one request. Raises Fault for one that is none of an RPC here."""
         self._check(exchange, scope)
+        watch = self._methods[exchange.path].stream_type is StreamType.SERVER_STREAM
+        send = _Impatient(exchange.send, self._door.limits.slow_watch) if watch else None
         try:
-            await self._application(scope, exchange.receive, exchange.send)
+            await self._application(scope, exchange.receive, send or exchange.send)
+        except (ConnectError, Fault):
+            if send is None or not send.failed:
+                raise
+            # Nobody reads why the watch ended. The door has written it down.
+            scope["cut_off"]()
+            await asyncio.sleep(0)  # in which the server hears that the connection is gone
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -122,6 +131,22 @@ class ConnectDoor:
             raise invalid_field("grpc-timeout", "must be a number and its unit, e.g. 100m")
         if not all(map(str.isascii, headers.values())):
             raise invalid_field("headers", "must be ASCII")
+
+
+class _Impatient:
+    """Sends the messages of a watch, whose caller has to take each in time."""
+
+    def __init__(self, send: Send, seconds: float) -> None:
+        self._send = send
+        self._seconds = seconds
+        self.failed = False
+
+    async def __call__(self, message: Event) -> None:
+        try:
+            await hand_over(self._send(message), self._seconds)
+        except Fault:
+            self.failed = True
+            raise
 
 
 class _Application(ConnectASGIApplication[None]):

@@ -29,6 +29,7 @@ class Scope(TypedDict, total=False):
     query_string: bytes
     headers: Sequence[Header]
     client: tuple[str, int] | None
+    cut_off: Callable[[], None]  # of our listener: end the connection, and throw away what has not gone out
 
 
 class Event(TypedDict, total=False):

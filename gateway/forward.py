@@ -29,10 +29,11 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 OneAnswer = grpc.aio.UnaryUnaryCall[bytes, bytes] | grpc.aio.StreamUnaryCall[bytes, bytes]
 ManyAnswers = grpc.aio.UnaryStreamCall[bytes, bytes] | grpc.aio.StreamStreamCall[bytes, bytes]
 
-# Said anew on each hop: by gRPC itself, and the first two by the channel for the call that is being answered.
+# Said anew on each hop: by gRPC itself, and the first three by the channel for the call that is being answered.
 _OF_ONE_HOP = frozenset(
     {
         "authorization",
+        "x-client",
         "x-request-id",
         "connection",
         "content-type",

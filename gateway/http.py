@@ -7,7 +7,8 @@ Bare ASGI, because it is on the way of every edit. The order of the checks: whom
 import math
 from collections.abc import Collection
 
-from gateway.channels import Channels, failed
+from gateway.channel import failed
+from gateway.channels import Channels
 from gateway.connect import ConnectDoor
 from gateway.exchange import MAX_BODY_BYTES, MAX_HEADER_BYTES, Exchange, Header, Receive, Scope, Send, too_large
 from services.kernel.faults import Code, Fault, invalid_field
@@ -19,7 +20,7 @@ _JSON: Header = (b"content-type", b"application/json")
 
 _CORS_ALLOWED_HEADERS = (
     b"authorization, content-type, connect-protocol-version, connect-timeout-ms, grpc-timeout, "
-    b"x-grpc-web, x-user-agent, x-request-id, x-timeout-ms"
+    b"x-grpc-web, x-user-agent, x-client, x-request-id, x-timeout-ms"
 )
 _CORS_EXPOSED_HEADERS = b"grpc-status, grpc-message, grpc-status-details-bin, retry-after, x-request-id"
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.channels import failed
+from gateway.channel import failed
 from gateway.exchange import MAX_HEADER_BYTES, Receive, Scope, Send, too_large
 from services.kernel.faults import Code, Fault
 from services.runtime.settings import SettingsError
@@ -112,6 +112,7 @@ class _Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_head = True
         super().on_message_begin()
+        self.scope["cut_off"] = self.transport.abort  # type: ignore[typeddict-unknown-key]  # see exchange.Scope
 
     def on_headers_complete(self) -> None:
         self._in_head = False

@@ -76,8 +76,8 @@ class Gateway:
             channels=channels,
             connect=ConnectDoor(
                 self._door,
-                unary=(*servicer.methods(), *forward_web.unary(forwarding)),
-                streams=forward_web.streams(forwarding),
+                unary=(*servicer.unary(), *forward_web.unary(forwarding)),
+                streams=(*servicer.streams(), *forward_web.streams(forwarding)),
             ),
             door=self._door,
             hosts=(*settings.allowed_hosts, *self._own_hosts()),

@@ -1,6 +1,6 @@
 """StudioService: the gateway's own RPCs, the same for gRPC, Connect and gRPC-Web."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from google.protobuf.descriptor import MethodDescriptor
 from shotline.studio.v1 import studio_service_pb2 as pb
@@ -8,7 +8,7 @@ from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 from gateway.channels import Channels
 from gateway.compose import Studio
-from gateway.connect import Unary
+from gateway.connect import Stream, Unary
 
 STUDIO = pb.DESCRIPTOR.services_by_name["StudioService"]
 
@@ -20,10 +20,17 @@ class StudioServicer(pb_grpc.StudioServiceServicer):
         self._studio = studio
         self._channels = channels
 
-    def methods(self) -> Iterator[tuple[MethodDescriptor, Unary]]:
-        """Each method of the contract with what answers it."""
+    def unary(self) -> Iterator[tuple[MethodDescriptor, Unary]]:
+        """Each unary method of the contract with what answers it."""
         for method in STUDIO.methods:
-            yield method, getattr(self, method.name)
+            if not method.server_streaming:
+                yield method, getattr(self, method.name)
+
+    def streams(self) -> Iterator[tuple[MethodDescriptor, Stream]]:
+        """Each server-streaming method of the contract with what answers it."""
+        for method in STUDIO.methods:
+            if method.server_streaming:
+                yield method, getattr(self, method.name)
 
     async def UpdateShot(self, request: pb.UpdateShotRequest, context: object = None) -> pb.Shot:
         return await self._studio.update_shot(request)
@@ -38,6 +45,9 @@ class StudioServicer(pb_grpc.StudioServiceServicer):
 
     async def GetShot(self, request: pb.GetShotRequest, context: object = None) -> pb.Shot:
         return await self._studio.get_shot(request)
+
+    def Watch(self, request: pb.WatchRequest, context: object = None) -> AsyncGenerator[pb.WatchResponse, None]:
+        return self._studio.watch(request)
 
     async def Invoke(self, request: pb.InvokeRequest, context: object = None) -> pb.InvokeResponse:
         envelope = await self._channels.invoke(request.channel, request.arguments_json)

@@ -28,10 +28,16 @@ _REMEDIES = {
     "INVALID_PROJECT_PATH": "give the path of the project folder",
     "SEQUENCE_NOT_FOUND": "`shotline project list PROJECT` shows the sequences there are",
     "INVALID_SEQUENCE_ID": "`shotline project list PROJECT` shows the sequences there are",
+    "SEQUENCE_EXISTS": "give another id, or none for the next free number",
+    "SHOT_EXISTS": "give another id, or none for a new one",
+    "SHOT_IS_A_COPY": "name the sequence in the place of -",
+    "VERSION_NOT_FOUND": "`shotline project history PROJECT SEQUENCE` shows the versions there are",
+    "REVISION_TOO_OLD": "changes are kept for 24 hours; leave out --from to go on from now",
     "SHOT_NOT_FOUND": "`shotline project shots PROJECT SEQUENCE` shows the shots there are",
     "DUPLICATE_ID": "open the files and give one of the two another id",
-    "SEQUENCE_FILE_INVALID": "repair the file in an editor, or take it from a backup",
+    "SEQUENCE_FILE_INVALID": "repair the file in an editor, or restore a version that `shotline project history` lists",
     "UNSAFE_FILE": "put a regular, readable file inside the project there",
+    "EDIT_CONFLICT": "look at both values, then make your change again",
     "ETAG_MISMATCH": "read the shot again with `shotline project show`, then repeat with its etag",
     "IMMUTABLE_FIELD": "leave id and sequencePlanId out of the change",
     "INVALID_JSON": "correct the JSON at the place named",
@@ -41,6 +47,8 @@ _REMEDIES = {
     "READ_ONLY": "make the file and its folder writable for the user who runs Shotline",
     "IO_ERROR": "`shotline doctor` looks at the disk",
     "DURABILITY_UNKNOWN": "`shotline doctor` looks at the disk",
+    "TOO_LARGE": "move some of the sequence's shots into another one",
+    "DEADLINE_EXCEEDED": "try again; `shotline doctor` looks at the disk",
     "BACKEND_UNAVAILABLE": START,
     "INTERNAL": "the log has the rest, by default in `logs` of the data folder",
 }
@@ -56,15 +64,11 @@ def leave(fault: Fault, *, as_json: bool) -> NoReturn:
     details = dict(fault.metadata)
     if fault.current:
         details["current_etag"] = fault.current.etag
+        if fault.current.document_json is not None:
+            details["current_json"] = fault.current.document_json
     away = fault.code is Code.UNAVAILABLE and fault.reason == "BACKEND_UNAVAILABLE"
     _say(fault.code.name, fault.reason, fault.message, remedy(fault.reason), details, as_json)
     raise typer.Exit(UNREACHABLE if away else FAILED)
-
-
-def not_running(message: str, *, as_json: bool) -> NoReturn:
-    """End the command because no address of a Shotline is known."""
-    _say("UNAVAILABLE", "BACKEND_UNAVAILABLE", message, START, {}, as_json)
-    raise typer.Exit(UNREACHABLE)
 
 
 def refuse(code: Code, reason: str, message: str, what_to_do: str, *, as_json: bool) -> NoReturn:
@@ -90,6 +94,9 @@ def _say(code: str, reason: str, message: str, what_to_do: str, details: dict[st
         text = orjson.dumps(said).decode()
     else:
         text = f"error: {code} {reason}\n  {message}"
+        if reason == "EDIT_CONFLICT":
+            text += f"\n  in the file now: {details.get('current_json', '(nothing)')}"
+            text += f"\n  yours, refused:  {details.get('refused_json', '(nothing)')}"
         if etag := details.get("current_etag"):
             text += f"\n  its etag now: {etag}"
         if what_to_do:

@@ -1,4 +1,4 @@
-"""From `--set` and `--json-patch` to one JSON object of changes, numbers as they were typed."""
+"""From `--set` and a typed JSON object to one object of members, numbers as they were typed."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,26 @@ class WrongPatch(Exception):
 
 
 def updates_json(assignments: Sequence[str], json_patch: str | None) -> str:
-    """The text of the object: the members of `json_patch`, then each `path=value`, a later one over an earlier.
+    """The text of a change: the members of `json_patch`, then each `path=value`, a later one over an earlier.
 
     A path names members with dots between them. A value that is JSON (a number, true, false, null, an object, an
     array, a quoted string) is taken as such, anything else as a string. Raises WrongPatch.
     """
     if json_patch is None and not assignments:
         raise WrongPatch("nothing to change: give --set PATH=VALUE or --json-patch '{…}'")
+    return _together(assignments, json_patch, "--json-patch")
+
+
+def document_json(assignments: Sequence[str], document: str | None) -> str:
+    """The text of something new, by the same rules; nothing typed is `{}`."""
+    return _together(assignments, document, "--document")
+
+
+def _together(assignments: Sequence[str], typed: str | None, option: str) -> str:
     try:
-        updates = strict_json.parse_object(json_patch) if json_patch is not None else {}
+        updates = strict_json.parse_object(typed) if typed is not None else {}
     except Fault as fault:
-        raise WrongPatch(f"--json-patch: {fault.message}") from None
+        raise WrongPatch(f"{option}: {fault.message}") from None
     for assignment in assignments:
         path, separator, text = assignment.partition("=")
         names = path.split(".")

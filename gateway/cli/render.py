@@ -3,6 +3,7 @@
 Text that comes from files is shown, never obeyed: neither markup nor control characters act on the terminal.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -12,8 +13,8 @@ from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
-from shotline.studio.v1 import studio_service_pb2 as studio
 
+from gateway.cli.connection import Target
 from gateway.cli.terminal import console, printable
 from gateway.cli.verify import Report
 
@@ -29,22 +30,38 @@ def raw(document_json: str) -> orjson.Fragment:
     return orjson.Fragment(document_json)
 
 
-def shot_facts(shot: studio.Shot) -> dict[str, object]:
-    """A shot as the IPC channels answer it."""
+def shot_facts(shot: files.Shot, *, changed: bool = False) -> dict[str, object]:
+    """A shot as the IPC channels answer it; of a change, with its revision (0: nothing changed)."""
     stored_in = {"file": shot.stored_in.file}
     if shot.stored_in.sequence_id:
         stored_in["sequenceId"] = shot.stored_in.sequence_id
-    return {"shot": raw(shot.document_json), "etag": shot.etag, "storedIn": stored_in}
+    facts: dict[str, object] = {"shot": raw(shot.document_json), "etag": shot.etag, "storedIn": stored_in}
+    return {**facts, "revision": shot.revision} if changed else facts
+
+
+def print_done(target: Target, said: str, revision: int, facts: dict[str, object]) -> None:
+    """What a change did, and its revision (0: nothing had to be changed); programs get `facts`."""
+    if target.as_json:
+        print_json(facts)
+        return
+    behind = f"revision {revision}" if revision else "it was so already"
+    console().print(Text(f"✓ {printable(said)}  ({behind})", style="green"), soft_wrap=True)
+
+
+def print_way_back(*words: object) -> None:
+    """The `shotline project` command that undoes what was just done."""
+    command = shlex.join(map(str, words))
+    console().print(Text(f"  bring it back: shotline project {printable(command)}"), soft_wrap=True)
 
 
 def print_sequences(found: Sequence[files.Sequence], unreachable: Sequence[files.UnreachableSequence]) -> None:
     """The table of a project's sequences; what cannot be reached stands below it, loudly."""
     out = console()
-    table = _table(out, "id", "name", "order", "shots", "file", cut="name", right=("order", "shots"))
+    rows = table(out, "id", "name", "order", "shots", "file", cut="name", right=("order", "shots"))
     for one in found:
         order = f"{one.order:g}" if one.HasField("order") else "–"
-        table.add_row(*map(_cell, (one.id, one.name, order, str(one.shot_count), one.file)))
-    out.print(table)
+        rows.add_row(*map(cell, (one.id, one.name, order, str(one.shot_count), one.file)))
+    out.print(rows)
     if unreachable:
         out.print(Text(f"{len(unreachable)} cannot be reached:", style="bold red"))
         for bad in unreachable:
@@ -52,17 +69,17 @@ def print_sequences(found: Sequence[files.Sequence], unreachable: Sequence[files
             out.print(Text(f"    {printable(bad.message)}"), soft_wrap=True)
 
 
-def print_shots(shots: Sequence[studio.Shot]) -> None:
+def print_shots(shots: Sequence[files.Shot]) -> None:
     """The table of a sequence's shots."""
     out = console()
-    table = _table(out, "id", "type", "seconds", "model", "prompt", cut="prompt", right=("seconds",))
+    rows = table(out, "id", "type", "seconds", "model", "prompt", cut="prompt", right=("seconds",))
     for shot in shots:
         facts = _members(orjson.loads(shot.document_json))
         generation, timing = _members(facts.get("generation")), _members(facts.get("timing"))
         seconds = timing.get("duration", facts.get("duration"))
         texts = (facts.get("type"), seconds, generation.get("model"), generation.get("prompt"))
-        table.add_row(_cell(shot.id) if shot.id else Text("no id", style="red"), *map(_cell, texts))
-    out.print(table)
+        rows.add_row(cell(shot.id) if shot.id else Text("no id", style="red"), *map(cell, texts))
+    out.print(rows)
 
 
 def print_sequence(sequence: files.Sequence) -> None:
@@ -70,25 +87,28 @@ def print_sequence(sequence: files.Sequence) -> None:
     _print_document(f"{sequence.file}   etag {sequence.etag}", sequence.document_json)
 
 
-def print_shot(shot: studio.Shot) -> None:
+def show_shot(shot: files.Shot, target: Target, *, changed: bool = False) -> None:
     """A shot's document under a line that says where it is."""
-    _print_document(f"{shot.stored_in.file}   etag {shot.etag}", shot.document_json)
+    if target.as_json:
+        print_json(shot_facts(shot, changed=changed))
+    else:
+        _print_document(f"{shot.stored_in.file}   etag {shot.etag}", shot.document_json)
 
 
 def print_report(report: Report) -> None:
     """What `verify` found."""
     out = console()
-    for trouble in report.troubles:
-        out.print(Text(f"✗ {printable(trouble.where)}  {trouble.reason}", style="bold red"), soft_wrap=True)
-        out.print(Text(f"  {printable(trouble.message)}"), soft_wrap=True)
-        if trouble.remedy:
-            out.print(Text(f"  remedy: {trouble.remedy}"), soft_wrap=True)
+    for mark, style, findings in (("·", "yellow", report.notes), ("✗", "bold red", report.troubles)):
+        for each in findings:
+            out.print(Text(f"{mark} {printable(each.where)}  {each.reason}", style=style), soft_wrap=True)
+            out.print(Text(f"  {printable(each.message)}"), soft_wrap=True)
+            out.print(Text(f"  remedy: {each.remedy}"), soft_wrap=True)
     checked = f"{report.sequences} sequences, {report.shots} shots"
     if report.troubles:
         count = len(report.troubles)
         out.print(Text(f"{checked}: {count} trouble{'s' if count > 1 else ''}", style="bold red"))
     else:
-        out.print(Text(f"✓ {checked}: all readable, every shot of a sequence can be addressed", style="green"))
+        out.print(Text(f"✓ {checked}: all readable, every shot can be addressed", style="green"))
 
 
 def _print_document(head: str, document_json: str) -> None:
@@ -106,21 +126,22 @@ def _outdented(document_json: str) -> str:
     return "\n".join((first, *(line.removeprefix(margin) for line in rest)))
 
 
-def _table(out: Console, *names: str, cut: str, right: Sequence[str]) -> Table:
+def table(out: Console, *names: str, cut: str, right: Sequence[str]) -> Table:
     """A table whose column `cut` gets the width that the others leave."""
-    table = Table(box=None, pad_edge=False, header_style="bold", expand=out.is_terminal)
+    rows = Table(box=None, pad_edge=False, header_style="bold", expand=out.is_terminal)
     for name in names:
-        table.add_column(
+        rows.add_column(
             name,
             justify="right" if name in right else "left",
             no_wrap=True,
             overflow="ellipsis",
             ratio=1 if name == cut and out.is_terminal else None,
         )
-    return table
+    return rows
 
 
-def _cell(value: object) -> Text:
+def cell(value: object) -> Text:
+    """A value as one line of a table."""
     return Text("–" if value is None or value == "" else printable(str(value)).replace("\n", " "))
 
 

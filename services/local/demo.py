@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from rich.text import Text
 from gateway.cli.sample import write_sample
 
 _PATIENCE = 30.0  # seconds for any one step
+_COPIED = 1.0  # seconds after a write by which what it wrote has its copy in the history
 _PROMPT = "A ferry crosses a black bay under a green storm sky"
 
 Json = dict[str, object]
@@ -165,6 +167,7 @@ def tell(story: Story, folder: Path) -> None:
         _edits(story, editor, project, file)
         _looks_around(story, editor, project)
         _two_editors(story, editor, project)
+        _another_hand(story, editor, project)
         editor.close()
 
         edited = file.read_bytes()
@@ -260,6 +263,41 @@ def _two_editors(story: Story, editor: Editor, project: Path) -> None:
         "shot:update", place, {"notes": "brass, with a scratch"}, {"etag": details.get("currentEtag")}
     )
     story.promise(agreed.status == 200, "saved, and nothing was lost")
+
+
+def _another_hand(story: Story, editor: Editor, project: Path) -> None:
+    story.step(
+        "Somebody edits the file by hand",
+        "First the editor changes a shot. A moment later a text editor saves the same file, with another shot changed.",
+    )
+    place = {"projectPath": str(project), "sequenceId": "003", "shotId": "light-2"}
+    edited = editor.invoke("shot:update", place, {"notes": "slow motion"})
+    time.sleep(_COPIED)
+    file = project / "sequences" / "sequence_003.json"
+    by_hand = file.read_text().replace("thermos flasks", "an old gramophone")
+    replacement = file.with_name("of-a-text-editor")
+    replacement.write_text(by_hand)
+    replacement.replace(file)
+    answer = editor.invoke("shot:update", place, {"notes": "slower still"})
+    now = file.read_text()
+    story.promise(answer.status == 200 and "slower still" in now, "the editor goes on, and its change is in the file")
+    story.promise("an old gramophone" in now, "and so is what was typed by hand")
+
+    story.step("It looks at the history", "Each change is a revision with its author, a stranger's program included.")
+    versions = _objects(editor.invoke("sequence:versions", str(project), "003"), "versions")
+    kinds = []
+    for version in versions:
+        origin = version["origin"]
+        assert isinstance(origin, dict)
+        kinds.append(origin["kind"])
+        story.shows(f"{version['revision']:>3}  {origin['kind']:<8} {version['summary']}")
+    story.promise(kinds[:3] == ["CLIENT", "OUTSIDE", "CLIENT"], "all three changes, and who made them")
+
+    story.step("It brings a shot back", "One shot as it was; the others keep their changes. This, too, can be undone.")
+    editor.invoke("sequence:restore", str(project), "003", edited.envelope["revision"], {"shotId": "light-1"})
+    now = file.read_text()
+    story.promise("thermos flasks" in now and "gramophone" not in now, "the shot is as it was")
+    story.promise("slower still" in now, "the other one is as it is")
 
 
 def _generation(shot: object) -> Json:

@@ -42,6 +42,7 @@ async def serve(plan: Plan, stopping: asyncio.Event, ready: Ready) -> None:
         process.warmed_up()
         await ready(dict.fromkeys(MAINS, os.getpid()))
         await stopping.wait()
+        await service.end_watches()  # it knows their last revisions; the gateway passes them on
         await gateway.drain()
         await service.drain(settings.server.settle, settings.server.grace)
     finally:

@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
 
 from services.kernel.faults import Code, Fault
@@ -25,6 +25,7 @@ from services.runtime.tokens import Authenticator
 RETRY_AFTER = 0.5  # seconds, for callers beyond a limit
 RETRY_ELSEWHERE = 1.0  # seconds, for callers whom a stopping process sends away
 MAX_REQUEST_ID = 128  # characters
+MAX_CLIENT = 64  # characters
 
 _NOBODY = Principal(name="")
 
@@ -39,7 +40,7 @@ class Door:
         self.limits = limits
         self.log = log
         self.calls = 0  # inside now, watches not counted
-        self.stopping = asyncio.Event()  # set when watches have to end; a watch waits for it beside its events
+        self.stopping = asyncio.Event()  # set when watches have to end
         self.open_watches: set[Admission] = set()  # the watches inside now
 
     @property
@@ -60,18 +61,26 @@ class Door:
         """One call as an async context manager. Entering and leaving raise nothing but Faults and
         CancelledError.
 
-        metadata: headers by lower-case name; `authorization` and `x-request-id` are read.
+        metadata: headers by lower-case name; `authorization`, `x-request-id` and `x-client` are read.
         timeout: seconds that the caller gives, None where it does not say.
         watch: a stream without end, which has a limit of its own and ends when the process stops.
         """
         return Admission(self, method, metadata, timeout, watch, peer, transport)
 
     async def end_watches(self, patience: float) -> None:
-        """Let no watch in any more, tell those inside (`stopping`), and after `patience` seconds end those
-        that are still there, with UNAVAILABLE."""
+        """Let no watch in any more, and end those inside with UNAVAILABLE and their farewell.
+
+        A watch that has none may be passed on from a process that stops as well, and has one: it gets `patience`
+        seconds to end by itself.
+        """
         self.stopping.set()
-        if self.open_watches:
-            await asyncio.wait([watch.task for watch in self.open_watches], timeout=patience)
+        if not self.open_watches:
+            return
+        tasks = [watch.task for watch in self.open_watches]
+        for watch in tuple(self.open_watches):
+            if watch.has_farewell:
+                watch.end(stopping_fault())
+        await asyncio.wait(tasks, timeout=patience)
         for watch in tuple(self.open_watches):
             watch.end(stopping_fault())
 
@@ -81,6 +90,7 @@ class Admission:
 
     __slots__ = (
         "_began",
+        "_call",
         "_cancelling",
         "_code",
         "_deadline",
@@ -122,8 +132,14 @@ class Admission:
         self._transport = transport
         self._principal = _NOBODY
         self._code, self._reason = "OK", ""
+        self._call: Call | None = None  # once it is admitted
         self._fault: Fault | None = None  # why this call was ended from outside
         self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def has_farewell(self) -> bool:
+        """Whether its caller can be told more than that it ended."""
+        return bool(self._call and self._call.farewell)
 
     def answered(self, code: str, reason: str = "") -> None:
         """Note for the log a status that the handler has sent itself."""
@@ -143,11 +159,12 @@ class Admission:
         self._deadline = self._began + seconds
         if seconds != math.inf:
             self._handle = self.task.get_loop().call_later(seconds, self._expire)
-        admitted = Call(
+        self._call = admitted = Call(
             method=self._method,
             request_id=self._request_id,
             principal=self._principal,
             authorization=authorization,
+            client=_client(self._metadata.get("x-client", "")),
             deadline=self._deadline,
         )
         self._token = call.begin(admitted)
@@ -176,8 +193,10 @@ class Admission:
             raise leaving from error
 
     def end(self, fault: Fault) -> None:
-        """Cancel the call; it leaves with `fault`."""
+        """Cancel the call; it leaves with `fault` and its farewell."""
         if self._fault is None:
+            if self._call:
+                fault.metadata.update(self._call.farewell)
             self._fault = fault
             self.task.cancel()
 
@@ -237,8 +256,28 @@ class Admission:
         )
 
 
+async def hand_over(writing: Awaitable[object], seconds: float) -> None:
+    """Wait until a message of the current watch has gone out, so far as the transport lets it.
+
+    WATCH_TOO_SLOW, with the farewell, for a caller that does not take it within so many seconds: what it has not
+    read yet would have to be kept for it.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await writing
+    except TimeoutError:
+        admitted = call.current()
+        raise Fault(
+            Code.RESOURCE_EXHAUSTED,
+            "WATCH_TOO_SLOW",
+            f"a message was not read within {seconds:g} s; watch again behind the last revision, and read faster",
+            metadata=admitted.farewell if admitted else None,
+            retry_after=RETRY_AFTER,
+        ) from None
+
+
 def stopping_fault() -> Fault:
-    """What a watch ends with when the process stops; a watch that knows its last revision says so as well."""
+    """What a watch ends with when the process stops."""
     return Fault(
         Code.UNAVAILABLE,
         "BACKEND_UNAVAILABLE",
@@ -253,6 +292,13 @@ def _too_many(reason: str, message: str) -> Fault:
 
 def _request_id(sent: str) -> str:
     """The caller's id where it is fit for a log line, else a new one."""
-    if sent and len(sent) <= MAX_REQUEST_ID and sent.isascii() and sent.isprintable():
-        return sent
-    return secrets.token_hex(16)
+    return sent if sent and _is_plain(sent, MAX_REQUEST_ID) else secrets.token_hex(16)
+
+
+def _client(sent: str) -> str:
+    """The caller's name for itself where it is fit to be shown to others, else none."""
+    return sent if _is_plain(sent, MAX_CLIENT) else ""
+
+
+def _is_plain(text: str, most: int) -> bool:
+    return len(text) <= most and text.isascii() and text.isprintable()

@@ -28,6 +28,9 @@ class Call:
     principal: Principal
     authorization: str = field(repr=False)  # the header as it came, for the next process; empty where there was none
     deadline: float  # time.monotonic() seconds; infinite for a watch whose caller states none
+    # What a watch that is ended from outside tells its caller as metadata, such as the last revision that was sent.
+    farewell: dict[str, str] = field(default_factory=dict)
+    client: str = ""  # what the caller calls itself (`x-client`); empty where it does not say
 
     def remaining(self) -> float:
         """Seconds until the deadline, never negative."""

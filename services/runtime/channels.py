@@ -2,7 +2,7 @@
 
 A channel adds to each call what the service config cannot: the deadline (a `timeout` of the service
 config fires a second or two early, and the server never sees it), and of the call that is being
-answered, if any, its request id, its token and what is left of its time.
+answered, if any, its request id, its token, its client's name and what is left of its time.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ def open_channel(
     *,
     service_configs: Sequence[str],
     token: str | None = None,
+    client: str = "",
     timeout: float = DEFAULT_TIMEOUT,
 ) -> grpc.aio.Channel:
     """A channel to `address`; opened inside the event loop, closed by its owner.
@@ -53,10 +54,11 @@ def open_channel(
     address: a gRPC target: 127.0.0.1:50052, dns:///studio:50050, or ipv4:10.0.0.1:50052,10.0.0.2:50052.
     service_configs: JSON texts; who may be retried, and how.
     token: sent where neither the call nor the call that is being answered brings one.
+    client: what this program calls itself (`x-client`), sent likewise.
     timeout: seconds for calls that state none. Streams of answers have no end unless the caller gives one.
     """
     options = (*_OPTIONS, ("grpc.service_config", _merged(service_configs)))
-    return _Channel(grpc.aio.insecure_channel(address, options), token, timeout)
+    return _Channel(grpc.aio.insecure_channel(address, options), token, client, timeout)
 
 
 def service_config(package: str) -> str:
@@ -115,13 +117,14 @@ def _merged(service_configs: Sequence[str]) -> str:
 
 
 class _Channel(grpc.aio.Channel):
-    """A channel whose calls carry deadline, token and request id.
+    """A channel whose calls carry deadline, token, client and request id.
 
     Not an interceptor of grpc.aio: those put each streaming call into another object and task.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, token: str | None, timeout: float) -> None:
+    def __init__(self, channel: grpc.aio.Channel, token: str | None, client: str, timeout: float) -> None:
         self._channel = channel
+        self._client = client
         self._authorization = f"Bearer {token}" if token else ""
         self._timeout = timeout
 
@@ -172,6 +175,9 @@ class _Channel(grpc.aio.Channel):
         authorization = (answering and answering.authorization) or self._authorization
         if authorization and "authorization" not in keys:
             headers += (("authorization", authorization),)
+        client = (answering and answering.client) or self._client
+        if client and "x-client" not in keys:
+            headers += (("x-client", client),)
         if answering and "x-request-id" not in keys:
             headers += (("x-request-id", answering.request_id),)
         return headers

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 
 from services.kernel.faults import Code, Fault
 from services.runtime import status, wire
-from services.runtime.admission import Door
+from services.runtime.admission import Door, hand_over
 
 HEALTH = "grpc.health.v1.Health"
 
@@ -67,14 +67,14 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
             unary_stream: _Behaviour = handler.unary_stream
 
             async def stream_one(request: bytes, context: _Context) -> None:
-                await _streamed(unary_stream(read(request), context), context)
+                await _streamed(unary_stream(read(request), context), context, self._door.limits.slow_watch)
 
             watch = self._guarded(stream_one, details, watch=True)
             return grpc.unary_stream_rpc_method_handler(watch, None, handler.response_serializer)
         stream_stream: _Behaviour = handler.stream_stream
 
         async def stream_many(requests: Any, context: _Context) -> None:
-            await _streamed(stream_stream(requests, context), context)
+            await _streamed(stream_stream(requests, context), context, self._door.limits.slow_watch)
 
         return grpc.stream_stream_rpc_method_handler(
             self._guarded(stream_many, details), read, handler.response_serializer
@@ -104,14 +104,15 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
         return guarded
 
 
-async def _streamed(answers: Any, context: _Context) -> None:
-    """Both styles of streaming handlers: those that yield, and those that write to the context."""
+async def _streamed(answers: Any, context: _Context, seconds: float) -> None:
+    """Both styles of streaming handlers: those that yield, and those that write to the context. One that yields
+    is ended when a message is not taken within so many seconds."""
     if not hasattr(answers, "__aiter__"):
         await answers
         return
     async with contextlib.aclosing(answers):
         async for answer in answers:
-            await context.write(answer)
+            await hand_over(context.write(answer), seconds)
 
 
 def _parser(deserializer: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:

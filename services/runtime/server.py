@@ -16,7 +16,7 @@ from services.runtime.interceptors import HEALTH, DoorInterceptor
 from services.runtime.settings import SettingsError
 from services.runtime.wire import SIZE_OPTIONS
 
-WATCH_FAREWELL = 1.0  # seconds that watches have to end by themselves, with their last revision
+WATCH_FAREWELL = 1.0  # seconds that watches have to end, those that are passed on by themselves
 
 _OPTIONS = (
     *SIZE_OPTIONS,
@@ -63,11 +63,6 @@ class Server:
         self._health = _Health()
         self._server: grpc.aio.Server | None = None
 
-    @property
-    def stopping(self) -> asyncio.Event:
-        """Set when watches have to end (the door's)."""
-        return self._door.stopping
-
     async def start(self) -> int:
         """Listen, and say SERVING for "" and each registered name. Gives the port. SettingsError when the
         address cannot be had."""
@@ -93,6 +88,10 @@ class Server:
         kinds = health_pb2.HealthCheckResponse
         await self._health.set(name, kinds.SERVING if serving else kinds.NOT_SERVING)
 
+    async def end_watches(self) -> None:
+        """Let no watch in any more, and end those inside with their last revision. `drain` does it in its turn."""
+        await self._door.end_watches(WATCH_FAREWELL)
+
     async def drain(self, settle: float, grace: float) -> None:
         """Stop without failing anybody: NOT_SERVING, `settle` seconds for clients to notice, watches end with
         UNAVAILABLE, then up to `grace` seconds for calls in flight. Nothing to do when not started."""
@@ -101,7 +100,7 @@ class Server:
         _log.info("%s drains", self._name)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(settle)
-        await self._door.end_watches(WATCH_FAREWELL)
+        await self.end_watches()
         self._health.end_watches()
         await self._server.stop(grace)
         _log.info("%s stopped", self._name)

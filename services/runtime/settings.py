@@ -115,6 +115,7 @@ class Limits:
     watches: int = 1024  # at once
     default_timeout: float = 30.0  # seconds a call may take when its caller states no deadline
     longest_timeout: float = 300.0  # seconds; a later deadline of a caller is brought forward to this
+    slow_watch: float = 30.0  # seconds in which one message of a watch must have gone out, else it is cut off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ class ServerSettings:
                 watches=environment.integer("MAX_WATCHES", limits.watches),
                 default_timeout=environment.seconds("DEFAULT_TIMEOUT", limits.default_timeout, least=0.1),
                 longest_timeout=environment.seconds("LONGEST_TIMEOUT", limits.longest_timeout, least=0.1),
+                slow_watch=environment.seconds("SLOW_WATCH", limits.slow_watch, least=0.1),
             ),
             settle=environment.seconds("SETTLE", 1.0, most=60.0),
             grace=environment.seconds("GRACE", 10.0, most=600.0),

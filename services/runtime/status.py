@@ -77,9 +77,7 @@ def http_status(fault: Fault) -> int:
 def to_status(fault: Fault) -> status_pb2.Status:
     """The fault as a google.rpc.Status that fits into the trailing metadata of stock clients: a current
     value that is too large is left out, then long texts are cut."""
-    current = fault.current
-    if current and current.document_json is not None and len(current.document_json.encode(*_UTF8)) > MAX_CURRENT_JSON:
-        current = Current(etag=current.etag, document_json=None)
+    current = _travelling(fault.current)
     status = _encode(fault, current)
     if _size(status) > MAX_TRAILERS and current:
         current = Current(etag=current.etag, document_json=None)
@@ -87,6 +85,19 @@ def to_status(fault: Fault) -> status_pb2.Status:
     if _size(status) > MAX_TRAILERS:
         status = _encode(_shortened(fault), current)
     return status
+
+
+def facts(fault: Fault) -> dict[str, str]:
+    """What an ErrorInfo says of the fault besides its reason, for errors that are part of an answer."""
+    return _facts(fault, _travelling(fault.current))
+
+
+def text(words: str) -> str:
+    """The words as a protobuf string can hold them.
+
+    A file name that is not UTF-8 reaches Python as lone surrogates, which none can.
+    """
+    return words.encode(*_UTF8).decode()
 
 
 async def abort(context: "grpc.aio.ServicerContext[object, object]", fault: Fault) -> NoReturn:
@@ -159,16 +170,12 @@ def _details(error: grpc.aio.AioRpcError) -> status_pb2.Status:
 
 
 def _encode(fault: Fault, current: Current | None) -> status_pb2.Status:
-    metadata = {key: _text(value) for key, value in fault.metadata.items()}
-    if current:
-        metadata["current_etag"] = _text(current.etag)
-        if current.document_json is not None:
-            metadata["current_json"] = _text(current.document_json)
-    status = status_pb2.Status(code=fault.code.value, message=_text(fault.message))
-    _pack(status, error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=metadata))
+    status = status_pb2.Status(code=fault.code.value, message=text(fault.message))
+    info = error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=_facts(fault, current))
+    _pack(status, info)
     if fault.fields:
         violation = error_details_pb2.BadRequest.FieldViolation
-        violations = [violation(field=_text(name), description=_text(rule)) for name, rule in fault.fields.items()]
+        violations = [violation(field=text(name), description=text(rule)) for name, rule in fault.fields.items()]
         _pack(status, error_details_pb2.BadRequest(field_violations=violations))
     if fault.retry_after is not None:
         delay = Duration()
@@ -177,13 +184,24 @@ def _encode(fault: Fault, current: Current | None) -> status_pb2.Status:
     return status
 
 
+def _travelling(current: Current | None) -> Current | None:
+    """The value of a conflict, only as its etag where it is too large to travel with the error."""
+    if current and current.document_json is not None and len(current.document_json.encode(*_UTF8)) > MAX_CURRENT_JSON:
+        return Current(etag=current.etag, document_json=None)
+    return current
+
+
+def _facts(fault: Fault, current: Current | None) -> dict[str, str]:
+    metadata = {key: text(value) for key, value in fault.metadata.items()}
+    if current:
+        metadata["current_etag"] = text(current.etag)
+        if current.document_json is not None:
+            metadata["current_json"] = text(current.document_json)
+    return metadata
+
+
 def _pack(status: status_pb2.Status, detail: Message) -> None:
     status.details.add().Pack(detail)
-
-
-def _text(text: str) -> str:
-    # A file name that is not UTF-8 reaches Python as lone surrogates, which no protobuf string can hold.
-    return text.encode(*_UTF8).decode()
 
 
 def _size(status: status_pb2.Status) -> int:

@@ -2,7 +2,7 @@
 
 Both sides are called by one Node client: the incumbent over the IPC channel of a forked process,
 Shotline over keep-alive HTTP on /ipc. Rounds alternate; a row is the median over the rounds of the
-ratio of their medians. Writing is durable on our side only.
+ratio of their medians. Writing is durable on our side only. Where the opponent is another one the row says so.
 """
 
 import argparse
@@ -14,65 +14,24 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from tests.bench.figures import Row, compared, p99, table
+from tests.bench.history import history_cost
+from tests.bench.projects import make_project
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UPDATE_TARGETS = {10: (2.0, 2.5), 100: (1.0, 1.5), 1_000: (0.25, 0.4), 10_000: (0.15, 0.2)}
 CALLS = {10: 60, 100: 60, 1_000: 30, 10_000: 12}  # in a round
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the table; times in milliseconds."""
-
-    work: str
-    ours: float
-    ours_p99: float
-    theirs: float
-    theirs_p99: float
-    ratio: float
-    target: str
-    met: bool
-
-
-def shot(number: int, sequence: str) -> dict[str, object]:
-    """A shot as seed 001 shows one, with words of our own."""
-    return {
-        "id": f"shot-{number}",
-        "sequencePlanId": sequence,
-        "number": number + 1,
-        "type": "wide",
-        "generation": {
-            "prompt": f"A lighthouse keeper climbs the stairs, step {number}, lamp in hand",
-            "negativePrompt": "blurry, text",
-            "model": "flux-dev",
-            "parameters": {"steps": 20, "cfgScale": 7.5, "width": 1024, "height": 768},
-        },
-        "timing": {"duration": 5, "inPoint": 0, "outPoint": 5},
-    }
-
-
-def make_project(folder: Path, sequences: int, shots: int) -> str:
-    """A project folder of so many sequences with so many shots each; its path."""
-    (folder / "sequences").mkdir(parents=True)
-    (folder / "project.json").write_text("{}")
-    for number in range(1, sequences + 1):
-        sequence = f"{number:03d}"
-        document = {
-            "id": sequence,
-            "name": f"Sequence {number}",
-            "order": number,
-            "shots": [shot(i, sequence) for i in range(shots)],
-            "metadata": {"created_at": "2026-01-20T00:00:00.000Z"},
-        }
-        (folder / "sequences" / f"sequence_{sequence}.json").write_text(json.dumps(document, indent=2))
-    return str(folder)
+# What the Node client measured, by method or side; `figures` makes rows of it.
+Times = dict[str, Any]
 
 
 @contextmanager
@@ -89,103 +48,143 @@ def backend(folder: Path, *flags: str) -> Iterator[dict[str, str]]:
         process.wait(timeout=30)
 
 
-def drive(facts: dict[str, str], work: dict[str, object]) -> dict[str, list[list[float]]]:
+class Bench:
+    """What is measured in one folder; its projects are made as they are needed."""
+
+    def __init__(self, folder: Path, *, small: bool) -> None:
+        self._folder = folder
+        self._small = small
+        self._rounds = 1 if small else 7
+
+    def rows(self) -> Iterator[Row]:
+        """All rows. A small bench shows that they work and measures nothing."""
+        sizes = [10, 100] if self._small else list(UPDATE_TARGETS)
+        updates = {size: self._pair(f"update{size}", 1, size) for size in sizes}
+        for index, flags in enumerate(((), ("--processes",))):
+            with backend(self._folder, *flags) as facts:
+                for size, projects in updates.items():
+                    label = f"update one of {size:,} shots" + (", a process per service" if flags else "")
+                    yield self._update(facts, label, projects, size, CALLS[size], UPDATE_TARGETS[size][index])
+        with backend(self._folder) as facts:
+            yield self._together(facts)
+            yield from self._reads(facts)
+            yield from self._structure(facts)
+        with backend(self._folder) as facts:
+            yield from self._scale(facts)
+        with backend(self._folder) as facts:
+            yield from self._watching(facts)
+        for shots in (100, 1_000):
+            # More rounds, since a tenth is little beside what a device needs now and then.
+            yield history_cost(self._folder, shots, rounds=2 * self._rounds, count=self._count(50))
+
+    def _update(
+        self, facts: dict[str, str], label: str, projects: list[str], shots: int, count: int, target: float | None
+    ) -> Row:
+        """One shot in the middle of the first sequence."""
+        work = {"methods": ["updateShot"], "shot": f"shot-{shots // 2}", "count": self._count(count)}
+        times = self._side_by_side(facts, work, [projects])["updateShot"]
+        return compared(label, times["ours"], times["theirs"], target)
+
+    def _together(self, facts: dict[str, str]) -> Row:
+        """64 updates of one file at once against the same updates one after the other: time per update."""
+        work = {"kind": "together", "shot": "shot-500", "rounds": self._rounds, "count": 2 if self._small else 20}
+        times = drive(facts, {**work, "projects": [self._pair("together", 1, 1_000)]})
+        alone = [statistics.median(each) for each in times["alone"]]
+        at_once: list[float] = times["together"]
+        if times["lost"]:
+            raise SystemExit(f"{times['lost']} of the concurrent updates are not in the file")
+        ratio = statistics.median(a / b for a, b in zip(alone, at_once, strict=True))
+        return Row(
+            work="64 concurrent updates of a 1,000-shot file, each (opponent: ours, one at a time; × as many)",
+            ours=statistics.median(at_once),
+            ours_p99=max(at_once),
+            theirs=statistics.median(alone),
+            theirs_p99=p99(times["alone"]),
+            ratio=ratio,
+            target="≥ 10",
+            met=ratio >= 10,
+        )
+
+    def _reads(self, facts: dict[str, str]) -> Iterator[Row]:
+        work: dict[str, object] = {"methods": ["getShots"], "count": self._count(60)}
+        times = self._side_by_side(facts, work, [self._pair("get", 1, 100)])["getShots"]
+        yield compared("shots of a 100-shot sequence", times["ours"], times["theirs"], 1.5)
+        many = self._pair("all", 5 if self._small else 100, 100)
+        work = {"methods": ["getAll"], "count": 1 if self._small else 5}
+        times = self._side_by_side(facts, work, [many])["getAll"]
+        yield compared("all sequences, 100 files of 100 shots, warm", times["ours"], times["theirs"], 0.5)
+        copies = [shutil.copytree(many[0], self._folder / f"cold{i}") for i in range(self._rounds + 1)]
+        times = self._side_by_side(facts, {**work, "count": 1}, [[str(each), many[1]] for each in copies])["getAll"]
+        yield compared("all sequences, 100 files of 100 shots, cold", times["ours"], times["theirs"], 1.2)
+
+    def _structure(self, facts: dict[str, str]) -> Iterator[Row]:
+        """Which shots there are and in what order; the incumbent renumbers and writes what it must, too."""
+        for shots in (10, 100) if self._small else (100, 1_000):
+            work = {"shot": f"shot-{shots // 2}", "at": shots // 2, "count": self._count(CALLS[shots] // 2)}
+            projects = [self._pair(f"structure{shots}", 1, shots)]
+            times = self._side_by_side(facts, {**work, "methods": ["createShot", "deleteShot"]}, projects)
+            times |= self._side_by_side(facts, {**work, "methods": ["moveWithin"]}, projects)
+            for method, label in (
+                ("createShot", "create a shot in the middle of"),
+                ("moveWithin", "move a shot within"),
+                ("deleteShot", "delete a shot from the middle of"),
+            ):
+                yield compared(f"{label} {shots:,}", times[method]["ours"], times[method]["theirs"])
+        work = {"methods": ["moveBetween"], "shot": "shot-50", "at": 50, "count": self._count(30)}
+        times = self._side_by_side(facts, work, [self._pair("between", 2, 100)])["moveBetween"]
+        yield compared("move a shot between two files of 100", times["ours"], times["theirs"])
+        work = {"methods": ["updateMany"], "count": 1 if self._small else 8}
+        times = self._side_by_side(facts, work, [self._pair("many", 1, 100 if self._small else 1_000)])["updateMany"]
+        label = "update 50 of 1,000 shots as one change (opponent: 50 updates)"
+        yield compared(label, times["ours"], times["theirs"])
+
+    def _scale(self, facts: dict[str, str]) -> Iterator[Row]:
+        sequences, shots = (20, 20) if self._small else (200, 500)
+        projects = self._pair("large", sequences, shots)
+        yield self._update(facts, "update one shot of a project of 200 files of 500", projects, shots, 20, None)
+        shots = 200 if self._small else 20_000
+        projects = self._pair("long", 1, shots)
+        yield self._update(facts, "update one of 20,000 shots in one file", projects, shots, 8, None)
+
+    def _watching(self, facts: dict[str, str]) -> Iterator[Row]:
+        for shots in (100, 1_000):
+            work = {"shot": f"shot-{shots // 2}", "rounds": self._rounds}
+            projects = [self._pair(f"watch{shots}", 1, shots)]
+            times = drive(
+                facts, {**work, "kind": "latencies", "count": self._count(CALLS[shots]), "projects": projects}
+            )
+            label = f"watch: until a watching client has an update of one of {shots:,} shots (opponent: its own answer)"
+            yield compared(label, times["ours"], times["theirs"])
+        for shots in (100, 1_000):
+            work = {"kind": "outside", "shot": f"shot-{shots // 2}", "rounds": self._rounds}
+            projects = [self._pair(f"outside{shots}", 1, shots)]
+            times = drive(facts, {**work, "count": self._count(20), "projects": projects})
+            label = (
+                f"watch: until a client has another program's edit of one of {shots:,} shots "
+                "(opponent: fs.watch, read, parse and compare in the process that edits)"
+            )
+            yield compared(label, times["ours"], times["theirs"])
+
+    def _side_by_side(self, facts: dict[str, str], work: Mapping[str, object], projects: list[list[str]]) -> Times:
+        return drive(facts, {**work, "kind": "sideBySide", "rounds": self._rounds, "projects": projects})
+
+    def _pair(self, name: str, sequences: int, shots: int) -> list[str]:
+        """A project for our side, and the same one for theirs."""
+        return [str(make_project(self._folder / name / side, sequences, shots)) for side in ("ours", "theirs")]
+
+    def _count(self, full: int) -> int:
+        """How often in a round."""
+        return 3 if self._small else full
+
+
+def drive(facts: dict[str, str], work: Mapping[str, object]) -> Times:
     """Have the Node client do a piece of work."""
     job = json.dumps({"url": facts["http"], "token": facts["token"], "work": work})
     done = subprocess.run(["node", str(HERE / "driver.js")], input=job, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    times: dict[str, list[list[float]]] = json.loads(done.stdout)
+    times: Times = json.loads(done.stdout)
     return times
-
-
-def row(work: str, times: dict[str, list[list[float]]], target: float) -> Row:
-    """The row of a piece of work that both sides did."""
-    ours, theirs = times["ours"], times["theirs"]
-    pairs = zip(ours, theirs, strict=True)
-    ratio = statistics.median(statistics.median(a) / statistics.median(b) for a, b in pairs)
-    return Row(
-        work=work,
-        ours=statistics.median(map(statistics.median, ours)),
-        ours_p99=p99(ours),
-        theirs=statistics.median(map(statistics.median, theirs)),
-        theirs_p99=p99(theirs),
-        ratio=ratio,
-        target=f"≤ {target:g}",
-        met=ratio <= target,
-    )
-
-
-def p99(rounds: list[list[float]]) -> float:
-    """The 99th percentile over all rounds."""
-    every = sorted(time for each in rounds for time in each)
-    return every[min(len(every) - 1, int(len(every) * 0.99))]
-
-
-def run(*, small: bool) -> Iterator[Row]:
-    """All rows. `small` shows that they work and measures nothing."""
-    rounds = 1 if small else 7
-    sizes = [10, 100] if small else list(UPDATE_TARGETS)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-
-        def pair(work: str, sequences: int, shots: int) -> list[str]:
-            return [make_project(folder / work / side, sequences, shots) for side in ("ours", "theirs")]
-
-        updates = {size: pair(f"update{size}", 1, size) for size in sizes}
-        for index, flags in enumerate(([], ["--processes"])):
-            with backend(folder, *flags) as facts:
-                for size, projects in updates.items():
-                    count = 3 if small else CALLS[size]
-                    work = {"method": "updateShot", "shot": f"shot-{size // 2}", "rounds": rounds, "count": count}
-                    times = drive(facts, {**work, "projects": [projects]})
-                    label = f"update one of {size:,} shots" + (", a process per service" if flags else "")
-                    yield row(label, times, UPDATE_TARGETS[size][index])
-        with backend(folder) as facts:
-            yield together(facts, pair("together", 1, 1_000), rounds, 2 if small else 20)
-            work = {"method": "getShots", "rounds": rounds, "count": 3 if small else 60}
-            yield row("shots of a 100-shot sequence", drive(facts, {**work, "projects": [pair("get", 1, 100)]}), 1.5)
-            many = pair("all", 5 if small else 100, 100)
-            work = {"method": "getAll", "rounds": rounds, "count": 1 if small else 5, "projects": [many]}
-            yield row("all sequences, 100 files of 100 shots, warm", drive(facts, work), 0.5)
-            copies = [[shutil.copytree(many[0], folder / f"cold{i}"), many[1]] for i in range(rounds + 1)]
-            work = {**work, "count": 1, "projects": [[str(a), b] for a, b in copies]}
-            yield row("all sequences, 100 files of 100 shots, cold", drive(facts, work), 1.2)
-
-
-def together(facts: dict[str, str], projects: list[str], rounds: int, count: int) -> Row:
-    """64 updates of one file at once against the same updates one after the other: time per update."""
-    work = {"method": "together", "shot": "shot-500", "rounds": rounds, "count": count, "projects": [projects]}
-    times = drive(facts, work)
-    alone = [statistics.median(each) for each in times["alone"]]
-    at_once: list[float] = times["together"]  # type: ignore[assignment]
-    if times["lost"]:
-        raise SystemExit(f"{times['lost']} of the concurrent updates are not in the file")
-    ratio = statistics.median(a / b for a, b in zip(alone, at_once, strict=True))
-    return Row(
-        work="64 concurrent updates of a 1,000-shot file, each (opponent: ours, one at a time; × as many)",
-        ours=statistics.median(at_once),
-        ours_p99=max(at_once),
-        theirs=statistics.median(alone),
-        theirs_p99=p99(times["alone"]),
-        ratio=ratio,
-        target="≥ 10",
-        met=ratio >= 10,
-    )
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as Markdown."""
-    lines = [
-        "| work | ours ms p50 | p99 | opponent ms p50 | p99 | ratio | target | |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- | --- |",
-    ]
-    for each in rows:
-        figures = (
-            f"{each.ours:.3f} | {each.ours_p99:.3f} | {each.theirs:.3f} | {each.theirs_p99:.3f} | {each.ratio:.2f}"
-        )
-        lines.append(f"| {each.work} | {figures} | {each.target} | {'met' if each.met else '**missed**'} |")
-    return "\n".join(lines)
 
 
 def machine() -> str:
@@ -205,9 +204,10 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write BENCHMARKS.md")
     options = parser.parse_args()
     rows: list[Row] = []
-    for each in run(small=options.small):
-        rows.append(each)
-        print(f"{each.work}: {each.ratio:.2f} (target {each.target})", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        for each in Bench(Path(name), small=options.small).rows():
+            rows.append(each)
+            print(f"{each.work}: {each.ratio:.2f} (target {each.target})", file=sys.stderr, flush=True)
     text = f"Measured {machine()}.\n\n{table(rows)}\n"
     print(text)
     if options.write:

@@ -7,12 +7,16 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from shotline.asset_graph.v1 import asset_graph_service_pb2
 from shotline.sequence_file.v1 import errors_pb2 as sequence_file_errors
 from shotline.sequence_file.v1 import sequence_file_service_pb2
 from shotline.session.v1 import session_service_pb2
 from shotline.studio.v1 import errors_pb2 as studio_errors
 from shotline.studio.v1 import studio_service_pb2
+
+from gateway.backends import Mutation, RemoteSequenceFiles
+from services.sequence_file.servicer import SequenceFileServicer
 
 ROOT = Path(__file__).parents[2]
 CONTRACTS = [asset_graph_service_pb2, sequence_file_service_pb2, session_service_pb2, studio_service_pb2]
@@ -74,6 +78,25 @@ def test_reads_and_mutations_with_a_request_id_are_retried_and_nothing_else(modu
     codes = [each["retryPolicy"]["retryableStatusCodes"] for each in config["methodConfig"]]
     assert codes == [["UNAVAILABLE", "CANCELLED"]]
     assert all("timeout" not in each for each in config["methodConfig"])  # it fires early, and only at the client
+
+
+@pytest.mark.parametrize("module", CONTRACTS, ids=lambda module: module.DESCRIPTOR.package)
+def test_what_carries_a_request_id_can_be_sent_twice_and_everything_else_only_reads(module: object) -> None:
+    ((_, service),) = module.DESCRIPTOR.services_by_name.items()  # type: ignore[attr-defined]
+    for method in service.methods:
+        if method.server_streaming or method.name == "Invoke":  # which is whatever its channel is
+            continue
+        idempotent = method.GetOptions().idempotency_level == 2
+        assert idempotent == ("request_id" in method.input_type.fields_by_name), method.full_name
+        assert idempotent or method.GetOptions().idempotency_level == 1, method.full_name
+
+
+def test_the_gateway_has_every_method_of_the_sequence_files() -> None:
+    for method in sequence_file_service_pb2.DESCRIPTOR.services_by_name["SequenceFileService"].methods:
+        assert callable(vars(RemoteSequenceFiles)[method.name])
+        assert callable(vars(SequenceFileServicer)[method.name])
+        if "request_id" in method.input_type.fields_by_name:
+            assert GetMessageClass(method.input_type) in Mutation.__constraints__  # which the channel may send again
 
 
 @pytest.mark.parametrize("module", CONTRACTS, ids=lambda module: module.DESCRIPTOR.package)

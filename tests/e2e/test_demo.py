@@ -22,7 +22,16 @@ def test_the_demo_tells_a_story_keeps_every_promise_and_leaves_nothing_behind(tm
     assert told.stderr == ""
     assert "promises kept" in told.stdout
     assert "✗" not in told.stdout
-    for chapter in ("changes a prompt", "lists all sequences", "not there", "Two people", "killed"):
+    for chapter in (
+        "changes a prompt",
+        "lists all sequences",
+        "not there",
+        "Two people",
+        "by hand",
+        "history",
+        "brings a shot back",
+        "killed",
+    ):
         assert chapter in told.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -142,7 +142,7 @@ def _unsafe_files() -> Iterator[Row]:
     for name, put in {"a link out": is_.link_out, "a file": is_.plain_file, "a pipe": is_.pipe}.items():
         for state in (".shotline", ".shotline/locks"):
             yield unsafe(f"{state} is {name}", is_.instead(state, put), update(request_id=UUID), file=file)
-    for state in ("locks/sequences.sequence_001.json.lock", "locks/sequences.sequence_001.json.turn", "requests.jsonl"):
+    for state in ("locks/sequences.sequence_001.json.lock", "locks/sequences.sequence_001.json.turn", "changes.jsonl"):
         yield unsafe(
             f"{state} is a link out",
             is_.instead(f".shotline/{state}", is_.dangling_link_out),

@@ -59,3 +59,77 @@ def sequence(**fields: object) -> Ask:
 
 def sequences(**fields: object) -> Ask:
     return Ask(method="ListSequences", fields={"project_path": "<project>", **fields})
+
+
+def project_shots(**fields: object) -> Ask:
+    return Ask(method="ListProjectShots", fields={"project_path": "<project>", **fields})
+
+
+def create_sequence(document: Text = '{"name": "Finale"}', **fields: object) -> Ask:
+    return Ask(method="CreateSequence", fields={"project_path": "<project>", "document_json": document, **fields})
+
+
+def update_sequence(updates: Text = '{"name": "The end"}', **fields: object) -> Ask:
+    return Ask(method="UpdateSequence", fields={**_IN_001, "updates_json": updates, **fields})
+
+
+def delete_sequence(**fields: object) -> Ask:
+    return Ask(method="DeleteSequence", fields={**_IN_001, **fields})
+
+
+def reorder(*sequence_ids: object, **fields: object) -> Ask:
+    order = list(sequence_ids) or ["002", "001"]
+    return Ask(method="ReorderSequences", fields={"project_path": "<project>", "sequence_ids": order, **fields})
+
+
+def create_shot(document: Text = '{"prompt": "fog"}', **fields: object) -> Ask:
+    return Ask(method="CreateShot", fields={**_IN_001, "document_json": document, **fields})
+
+
+def delete_shot(**fields: object) -> Ask:
+    return Ask(method="DeleteShot", fields={**_IN_001, "shot_id": "s1", **fields})
+
+
+def move_shot(**fields: object) -> Ask:
+    return Ask(method="MoveShot", fields={**_IN_001, "shot_id": "s1", **fields})
+
+
+def batch(*edits: Mapping[str, object], **fields: object) -> Ask:
+    return Ask(method="BatchUpdateShots", fields={"project_path": "<project>", "edits": [*edits], **fields})
+
+
+def edit(updates: str = '{"prompt": "night"}', **fields: object) -> Mapping[str, object]:
+    """One edit of a batch."""
+    return {"sequence_id": "001", "shot_id": "s1", "updates_json": updates, **fields}
+
+
+def versions(**fields: object) -> Ask:
+    return Ask(method="ListVersions", fields={**_IN_001, **fields})
+
+
+def version(**fields: object) -> Ask:
+    return Ask(method="GetVersion", fields={**_IN_001, "revision": 1, **fields})
+
+
+def diff(**fields: object) -> Ask:
+    return Ask(method="DiffVersions", fields={**_IN_001, "from_revision": 1, **fields})
+
+
+def restore(**fields: object) -> Ask:
+    return Ask(method="RestoreVersion", fields={**_IN_001, "revision": 1, **fields})
+
+
+def trash(**fields: object) -> Ask:
+    return Ask(method="ListTrash", fields={"project_path": "<project>", **fields})
+
+
+def watch(**fields: object) -> Ask:
+    return Ask(method="WatchProject", fields={"project_path": "<project>", **fields})
+
+
+def is_change(ask: Ask) -> bool:
+    """Whether the call may change files."""
+    return not ask.method.startswith(("Get", "List", "Diff", "Watch"))
+
+
+_IN_001 = {"project_path": "<project>", "sequence_id": "001"}

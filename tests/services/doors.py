@@ -7,6 +7,7 @@ no text, a method that it does not have) says so, and the test leaves the pair o
 import base64
 import json
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
@@ -31,10 +32,12 @@ _HTTP = {
     "INVALID_ARGUMENT": 400,
     "DEADLINE_EXCEEDED": 504,
     "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
     "PERMISSION_DENIED": 403,
     "RESOURCE_EXHAUSTED": 429,
     "FAILED_PRECONDITION": 400,
     "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
     "UNIMPLEMENTED": 501,
     "INTERNAL": 500,
     "UNAVAILABLE": 503,
@@ -109,7 +112,8 @@ class Grpc:
 
     async def answer(self, at: Address, ask: Ask) -> Answer:
         channel = at.service if self.name == "service" else at.gateway
-        return await call(channel, f"/{FILES}/{ask.method}", _encoded(_request(ask), ask), ask)
+        ways = {"WatchProject": watch}
+        return await ways.get(ask.method, call)(channel, f"/{FILES}/{ask.method}", _encoded(_request(ask), ask), ask)
 
 
 class GrpcStudio:
@@ -145,6 +149,9 @@ class Connect:
             path, fields = f"/{FILES}/{ask.method}", _without(ask.fields)
         body = json.dumps(_in_camel_case(fields)).encode()
         headers = {"connect-timeout-ms": str(round(ask.timeout * 1000)), **ask.headers}
+        if ask.method == "WatchProject":
+            headers["content-type"] = "application/connect+json"
+            return _stream_answer(await _first_frame(at, path, struct.pack(">BI", 0, len(body)) + body, headers))
         return connect_answer(await post(at, path, body, headers))
 
 
@@ -196,7 +203,31 @@ _CHANNELS = {
     "GetShots": "sequence:get-shots",
     "GetShot": "shot:get",
     "ListSequences": "sequence:get-all",
+    "CreateSequence": "sequence:create",
+    "UpdateSequence": "sequence:update",
+    "DeleteSequence": "sequence:delete",
+    "ReorderSequences": "sequence:reorder",
+    "CreateShot": "shot:create",
+    "DeleteShot": "shot:delete",
+    "MoveShot": "shot:move",
+    "BatchUpdateShots": "shot:update-many",
+    "ListVersions": "sequence:versions",
+    "GetVersion": "sequence:version",
+    "DiffVersions": "sequence:diff",
+    "RestoreVersion": "sequence:restore",
+    "ListTrash": "sequence:trash",
 }
+_OPTIONS = ("etag", "request_id", "page_size", "page_token", "all_or_nothing", "to_revision")
+# Fields that are options of one channel, and arguments of others.
+_MORE_OPTIONS: Mapping[str, Sequence[str]] = {
+    "CreateSequence": ("sequence_id",),
+    "CreateShot": ("after_shot_id", "index"),
+    "ListVersions": ("shot_id",),
+    "DiffVersions": ("shot_id",),
+    "RestoreVersion": ("shot_id",),
+}
+_DOCUMENTS = {"CreateSequence": "document", "CreateShot": "shot"}
+_HAVE_TARGETS = frozenset({"UpdateProjectShot", "GetShot", "DeleteShot", "MoveShot"})
 _ANSWERS: Mapping[str, type[Message]] = {
     f"/{FILES}/ListSequences": files.ListSequencesResponse,
     f"/{FILES}/GetSequence": files.Sequence,
@@ -204,6 +235,20 @@ _ANSWERS: Mapping[str, type[Message]] = {
     f"/{FILES}/GetShot": files.Shot,
     f"/{FILES}/UpdateShot": files.Shot,
     f"/{FILES}/UpdateProjectShot": files.Shot,
+    f"/{FILES}/ListProjectShots": files.ListProjectShotsResponse,
+    f"/{FILES}/CreateSequence": files.Sequence,
+    f"/{FILES}/UpdateSequence": files.Sequence,
+    f"/{FILES}/DeleteSequence": files.DeleteSequenceResponse,
+    f"/{FILES}/ReorderSequences": files.ReorderSequencesResponse,
+    f"/{FILES}/CreateShot": files.Shot,
+    f"/{FILES}/DeleteShot": files.DeleteShotResponse,
+    f"/{FILES}/MoveShot": files.Shot,
+    f"/{FILES}/BatchUpdateShots": files.BatchUpdateShotsResponse,
+    f"/{FILES}/ListVersions": files.ListVersionsResponse,
+    f"/{FILES}/GetVersion": files.VersionDocument,
+    f"/{FILES}/DiffVersions": files.DiffVersionsResponse,
+    f"/{FILES}/RestoreVersion": files.RestoreVersionResponse,
+    f"/{FILES}/ListTrash": files.ListTrashResponse,
     f"/{STUDIO}/UpdateShot": studio.Shot,
     f"/{STUDIO}/GetShot": studio.Shot,
     f"/{STUDIO}/GetShots": studio.GetShotsResponse,
@@ -212,6 +257,19 @@ _ANSWERS: Mapping[str, type[Message]] = {
 }
 # By the client's own clock, and by the size limits of the library: neither knows details.
 _OF_GRPC_ITSELF = {"DEADLINE_EXCEEDED": "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED": "TOO_LARGE"}
+# Bits of integers, and the types of what is neither integer nor text.
+_NUMBERS = {
+    **dict.fromkeys(("mode", "view", "page_size"), 32),
+    **dict.fromkeys(("revision", "from_revision", "to_revision", "after_revision"), 64),
+}
+_OTHERS: Mapping[str, tuple[type, ...]] = {
+    "all_or_nothing": (bool,),
+    "progress_seconds": (int, float),
+    "place": (Mapping,),
+    "edits": (list,),
+    "sequence_ids": (list,),
+}
+_JSON = ("updates_json", "document_json")
 _TARGET = ("project_path", "sequence_id", "shot_id")
 _MODES = {1: "MERGE_PATCH", 2: "REPLACE_TOP_LEVEL"}
 
@@ -226,16 +284,48 @@ async def call(channel: grpc.aio.Channel, path: str, request: bytes, ask: Ask) -
     return _message_answer(_ANSWERS[path].FromString(raw))
 
 
+async def watch(channel: grpc.aio.Channel, path: str, request: bytes, ask: Ask) -> Answer:
+    """The beginning of one watch of raw bytes: its first message, or why there is none."""
+    method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(path)
+    stream = method(request, timeout=ask.timeout, metadata=tuple(ask.headers.items()))
+    try:
+        async for message in stream:
+            return Answer(code="OK", everything=str(message))
+    except grpc.aio.AioRpcError as error:
+        return _grpc_failure(error)
+    finally:
+        stream.cancel()
+    raise AssertionError("a watch that ended without a word")
+
+
 async def post(at: Address, path: str, body: bytes, headers: Mapping[str, str]) -> raw_http.Answer:
     """One request on a connection of its own. A header that is given as "" is left out."""
+    return await raw_http.send(at.http_port, _head(at, path, body, headers) + body)
+
+
+def _head(at: Address, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     full = {
         "host": f"127.0.0.1:{at.http_port}",
         "content-type": "application/json",
         "content-length": str(len(body)),
         **headers,
     }
-    head = raw_http.head("POST", path, {name: value for name, value in full.items() if value})
-    return await raw_http.send(at.http_port, head + body)
+    return raw_http.head("POST", path, {name: value for name, value in full.items() if value})
+
+
+async def _first_frame(at: Address, path: str, body: bytes, headers: Mapping[str, str]) -> raw_http.Answer:
+    """The beginning of a stream: its first message, or its end. Then the caller hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.http_port)
+    try:
+        writer.write(_head(at, path, body, headers) + body)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"transfer-encoding: chunked" not in head.lower():
+            reader.feed_data  # noqa: B018
+        async for chunk in raw_http.chunks(reader):
+            return raw_http.Answer(200, {}, chunk)
+    finally:
+        writer.close()
+    raise AssertionError("a stream without an end")
 
 
 def ipc_answer(answer: raw_http.Answer) -> Answer:
@@ -253,14 +343,31 @@ def connect_answer(answer: raw_http.Answer) -> Answer:
         return replace(_json_answer(body), everything=everything)
     if "success" in body:  # refused before the call was known to be one of Connect
         return ipc_answer(answer)
+    said = _connect_failure(body)
+    _check_status(answer, said)
+    return replace(said, everything=everything + said.everything)
+
+
+def _stream_answer(answer: raw_http.Answer) -> Answer:
+    """The end of a stream that ended before its first message."""
+    if answer.status != 200:
+        return ipc_answer(answer)
+    flag, size = struct.unpack_from(">BI", answer.body)
+    body = answer.body[5 : 5 + size].decode()
+    if flag == 0:
+        return Answer(code="OK", everything=body)
+    error = cast("dict[str, object]", json.loads(body)["error"])
+    said = _connect_failure(error)
+    return replace(said, everything=f"{dict(answer.headers)}{body}{said.everything}")
+
+
+def _connect_failure(body: Mapping[str, object]) -> Answer:
     details = [
         (str(detail["type"]), base64.b64decode(str(detail["value"]) + "=="))
         for detail in cast("list[dict[str, object]]", body.get("details", []))
     ]
     code = "CANCELLED" if body["code"] == "canceled" else str(body["code"]).upper()
-    said = _failure(code, str(body.get("message", "")), details)
-    _check_status(answer, said)
-    return replace(said, everything=everything + said.everything)
+    return _failure(code, str(body.get("message", "")), details)
 
 
 def envelope_answer(text: str) -> Answer:
@@ -274,6 +381,7 @@ def envelope_answer(text: str) -> Answer:
     metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in details.items()}
     if "currentEtag" in metadata:
         metadata["current_etag"] = metadata.pop("currentEtag")
+    if "current" in metadata:
         metadata["current_json"] = metadata.pop("current")
     return Answer(
         code=str(body["code"]),
@@ -287,18 +395,49 @@ def envelope_answer(text: str) -> Answer:
 
 
 def arguments_json(ask: Ask) -> str:
-    """A call as the arguments of its channel; `updates` stands in it as it was given, JSON or not."""
-    fields = _without(ask.fields, "updates_json", "mode", "etag", "request_id", "page_size", "page_token")
-    options = {key: ask.fields[key] for key in ("etag", "request_id", "page_size", "page_token") if key in ask.fields}
-    if (mode := ask.fields.get("mode")) is not None:
-        options["mode"] = _MODES.get(mode, mode) if type(mode) is int else mode
-    arguments: dict[str, object] = {"target": fields} if _CHANNELS[ask.method].startswith("shot:") else dict(fields)
+    """A call as the arguments of its channel; documents stand in it as they were given, JSON or not."""
+    fields = dict(ask.fields)
+    documents = {_DOCUMENTS.get(ask.method, "updates"): fields.pop(name) for name in _JSON if name in fields}
+    if ask.method == "CreateShot":
+        fields |= cast("Mapping[str, object]", fields.pop("place", {}))
+    if ask.method == "MoveShot":
+        place = dict(cast("Mapping[str, object]", fields.pop("place", {})))
+        if "target_sequence_id" in fields:
+            place["sequence_id"] = fields.pop("target_sequence_id")
+    names = (*_OPTIONS, *_MORE_OPTIONS.get(ask.method, ()))
+    options = {name: fields.pop(name) for name in names if name in fields}
+    if "mode" in fields:
+        options["mode"] = _mode(fields.pop("mode"))
+    if "edits" in fields:
+        documents["edits"] = (
+            f"[{', '.join(map(_edit_json, cast('Sequence[Mapping[str, object]]', fields.pop('edits'))))}]"
+        )
+    arguments: dict[str, object] = fields
+    if ask.method in _HAVE_TARGETS:
+        arguments = {"target": fields}
+    if ask.method == "MoveShot":
+        arguments["place"] = place
     if options:
         arguments["options"] = options
-    text = json.dumps(_in_camel_case(arguments))
-    if (updates := ask.fields.get("updates_json")) is None:
-        return text
-    return f'{text[:-1]}{", " if arguments else ""}"updates": {updates}}}'
+    return _with_texts(arguments, documents)
+
+
+def _edit_json(edit: Mapping[str, object]) -> str:
+    fields = dict(edit)
+    updates = fields.pop("updates_json")
+    if "mode" in fields:
+        fields["mode"] = _mode(fields["mode"])
+    return _with_texts(fields, {"updates": updates})
+
+
+def _mode(mode: object) -> object:
+    return _MODES.get(mode, mode) if type(mode) is int else mode
+
+
+def _with_texts(members: Mapping[str, object], texts: Mapping[str, object]) -> str:
+    """A JSON object of which some values are texts already."""
+    pieces = [json.dumps(_in_camel_case(members))[1:-1]] if members else []
+    return f"{{{', '.join((*pieces, *(f'{json.dumps(name)}: {text}' for name, text in texts.items())))}}}"
 
 
 def _request(ask: Ask) -> Message:
@@ -328,9 +467,23 @@ def _studio_fields(ask: Ask) -> Mapping[str, object]:
 
 def _filled(kind: type[Message], fields: Mapping[str, object]) -> Message:
     message = kind()
-    for name, value in fields.items():
-        setattr(message, name, _stand_in(value) if isinstance(value, str) and not _is_unicode(value) else value)
+    _fill(message, fields)
     return message
+
+
+def _fill(message: Message, fields: Mapping[str, object]) -> None:
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            getattr(message, name).SetInParent()
+            _fill(getattr(message, name), value)
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, Mapping):
+                    _fill(getattr(message, name).add(), item)
+                else:
+                    getattr(message, name).append(item)
+        else:
+            setattr(message, name, _stand_in(value) if isinstance(value, str) and not _is_unicode(value) else value)
 
 
 def _encoded(message: Message, ask: Ask) -> bytes:
@@ -352,8 +505,11 @@ def _is_unicode(text: str) -> bool:
 
 def _fits_messages(ask: Ask) -> bool:
     for name, value in ask.fields.items():
-        if name in ("mode", "view", "page_size"):
-            if type(value) is not int or not -(2**31) <= value < 2**31:
+        if bits := _NUMBERS.get(name):
+            if type(value) is not int or not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
+                return False
+        elif kinds := _OTHERS.get(name):
+            if not isinstance(value, kinds):
                 return False
         elif not (isinstance(value, str) or callable(value)):
             return False
@@ -365,7 +521,9 @@ def _without(fields: Mapping[str, object], *names: str) -> dict[str, object]:
 
 
 def _in_camel_case(value: object) -> object:
-    if not isinstance(value, dict):
+    if isinstance(value, list):
+        return [_in_camel_case(item) for item in value]
+    if not isinstance(value, Mapping):
         return value
     return {re.sub("_([a-z])", lambda found: found[1].upper(), name): _in_camel_case(v) for name, v in value.items()}
 
@@ -381,7 +539,7 @@ def _message_answer(message: Message) -> Answer:
     listed = cast("Sequence[files.Shot]", next(lists, [message]))  # or another message with a document
     return Answer(
         code="OK",
-        documents=[item.document_json for item in listed],
+        documents=[item.document_json for item in listed if hasattr(item, "document_json")],
         etag=getattr(message, "etag", ""),
         unreachable=[
             {"file": one.file, "reason": one.reason, "line": one.line, "column": one.column}

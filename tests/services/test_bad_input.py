@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from services.sequence_file.storage.disk import Disk
-from tests.services import bad_files, bad_values
+from tests.services import bad_files, bad_structure, bad_values
 from tests.services.bad_files import BROKEN
-from tests.services.bad_input import Row, sequences, shot, shots, update, update_loose
+from tests.services.bad_input import Row, is_change, sequences, shot, shots, update, update_loose
 from tests.services.doors import DOORS, IPC, SERVICE, Ask, Door
 from tests.services.situations import content
 from tests.services.system import CHASE, OPENING, Scene
@@ -26,12 +26,11 @@ every_door = pytest.mark.parametrize("door", DOORS, ids=[door.name for door in D
 
 def _cases() -> Iterator[object]:
     """Each row's first read and first edit through every door that can say it, its other calls through two."""
-    for row in (*bad_files.rows(), *bad_values.rows()):
+    for row in (*bad_files.rows(), *bad_values.rows(), *bad_structure.rows()):
         said: set[bool] = set()
         for number, ask in enumerate(row.asks, 1):
-            edits = ask.method.startswith("Update")
-            doors = (SERVICE, IPC) if edits in said else DOORS
-            said.add(edits)
+            doors = (SERVICE, IPC) if is_change(ask) in said else DOORS
+            said.add(is_change(ask))
             for door in doors:
                 if door.kind in row.kinds and door.expresses(ask):
                     yield pytest.param(row, ask, door, id=f"{row.name}-{ask.method} {number}-{door.name}")

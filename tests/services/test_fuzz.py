@@ -12,10 +12,35 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.services.bad_input import UUID, shots, update, update_loose
+from tests.services.bad_input import (
+    UUID,
+    batch,
+    create_sequence,
+    create_shot,
+    delete_sequence,
+    delete_shot,
+    diff,
+    edit,
+    is_change,
+    move_shot,
+    project_shots,
+    reorder,
+    restore,
+    shots,
+    trash,
+    update,
+    update_loose,
+    update_sequence,
+    version,
+    versions,
+    watch,
+)
 from tests.services.doors import (
+    CONNECT_FORWARDED,
     DOORS,
     FILES,
+    IPC,
+    SERVICE,
     STUDIO,
     TOKEN,
     Answer,
@@ -107,8 +132,91 @@ async def survived(scene: Scene, ask: Ask, answering: Callable[[], Awaitable[Ans
 async def test_any_value_in_any_field(playground: Scene, door: Door, data: st.DataObject) -> None:
     wild: st.SearchStrategy[object] = st.nothing() if door.kind == "grpc" else json_values
     ask = playground.filled(data.draw(asks(wild).filter(door.expresses)))
-    edits = ask.method.startswith("Update")
-    await survived(playground, ask, lambda: door.answer(playground.system, ask), edits=edits)
+    await survived(playground, ask, lambda: door.answer(playground.system, ask), edits=is_change(ask))
+
+
+int64 = st.integers(-(2**63), 2**63 - 1) | st.integers(-1, 3)
+spots = st.fixed_dictionaries({}, optional={"index": int32}) | st.fixed_dictionaries(
+    {"after_shot_id": st.sampled_from(["s1", "c1", ""]) | st.text(max_size=20)}
+)
+edits = st.builds(
+    lambda updates, more: {**edit(updates), **more},
+    patches,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "sequence_id": st.sampled_from(["001", "002", ""]) | st.text(max_size=20),
+            "shot_id": st.sampled_from(["s1", "s2", "c1", "loose", ""]) | st.text(max_size=20),
+            "mode": int32,
+            "etag": st.sampled_from(["", "0" * 32, "x"]),
+        },
+    ),
+)
+# Calls that succeed, with everything that they can be asked with.
+STRUCTURE = [
+    create_sequence(sequence_id="", request_id=""),
+    update_sequence(etag="", request_id=""),
+    delete_sequence(etag="", request_id=""),
+    reorder(request_id=""),
+    create_shot(place={}, request_id=""),
+    delete_shot(etag="", request_id=""),
+    move_shot(target_sequence_id="002", place={}, etag="", request_id=""),
+    batch(edit(), all_or_nothing=False, request_id=""),
+    restore(shot_id="", etag="", request_id=""),
+    versions(shot_id="", page_size=0, page_token=""),
+    version(),
+    diff(to_revision=1, shot_id=""),
+    project_shots(page_size=0, page_token=""),
+    trash(),
+    watch(after_revision=0, log_id="", progress_seconds=1.0),
+]
+more_texts: Mapping[str, st.SearchStrategy[object]] = {
+    **texts,
+    "target_sequence_id": texts["sequence_id"],
+    "document_json": texts["updates_json"],
+    "log_id": texts["etag"],
+    "sequence_ids": st.lists(st.sampled_from(["001", "2", "sequence-1"]) | st.text(max_size=20), max_size=4),
+    "place": spots,
+    "edits": st.lists(edits, max_size=4),
+    "all_or_nothing": st.booleans(),
+    "progress_seconds": st.floats(),
+    **dict.fromkeys(("revision", "from_revision", "to_revision", "after_revision"), int64),
+}
+
+
+@every_door
+async def test_each_call_of_structure_and_history_can_be_made(system: System, door: Door) -> None:
+    """What the next test spoils is good before."""
+    for ask in STRUCTURE:
+        async with system.scene() as scene:
+            assert (await scene.ask(SERVICE, update())).code == "OK"
+            if door.expresses(ask):
+                answer = await scene.ask(door, ask)
+                assert answer.code == "OK", f"{ask.method}: {answer.message}"
+            await scene.settled()
+
+
+@pytest.mark.parametrize("door", [SERVICE, CONNECT_FORWARDED, IPC], ids=["service", "connect", "ipc"])
+@few
+@given(data=st.data())
+async def test_any_value_in_any_field_of_structure_and_history(system: System, door: Door, data: st.DataObject) -> None:
+    """Each in a project of its own: what is deleted is gone."""
+    async with system.scene() as scene:
+        assert (await scene.ask(SERVICE, update())).code == "OK"  # so that there is a revision 1
+        good = data.draw(st.sampled_from([ask for ask in STRUCTURE if door.expresses(ask)]))
+        names = data.draw(st.lists(st.sampled_from(sorted(good.fields)), min_size=1, max_size=3, unique=True))
+        ask = scene.filled(good.but(**{name: data.draw(more_texts.get(name, int32)) for name in names}))
+        if not door.expresses(ask):
+            return
+        await scene.settled()
+        before = scene.state()
+        answer = await scene.told(ask, lambda: door.answer(system, ask))
+        await scene.settled()
+        if answer.code != "OK" or not is_change(ask):
+            assert scene.state() == before
+        for file in (scene.project / "sequences").glob("*.json"):
+            assert isinstance(json.loads(file.read_bytes())["shots"], list)
+        assert len(json.loads((scene.project / "project.json").read_bytes())["storyboard"]) == 2
 
 
 BODIES = (
@@ -116,7 +224,9 @@ BODIES = (
     | json_values.map(json.dumps).map(str.encode)
     | st.lists(json_values, max_size=6).map(json.dumps).map(str.encode)
     | st.dictionaries(
-        st.sampled_from(["projectPath", "sequenceId", "shotId", "updates", "target", "options"]),
+        st.sampled_from(
+            ["projectPath", "sequenceId", "shotId", "updates", "target", "options", "place", "edits", "revision"]
+        ),
         json_values,
         max_size=6,
     )
@@ -126,7 +236,18 @@ BODIES = (
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.mark.parametrize("channel", ["sequence:update-shot", "sequence:get-shots", "sequence:get-all", "shot:update"])
+@pytest.mark.parametrize(
+    "channel",
+    [
+        "sequence:update-shot",
+        "sequence:get-shots",
+        "sequence:get-all",
+        "shot:update",
+        "shot:move",
+        "shot:update-many",
+        "sequence:restore",
+    ],
+)
 @few
 @given(body=BODIES)
 async def test_any_body_of_a_channel(playground: Scene, channel: str, body: bytes) -> None:
@@ -160,6 +281,7 @@ async def test_any_body_of_connect(
 @given(
     path=st.sampled_from(
         [f"/{FILES}/{method}" for method in FIELDS]
+        + [f"/{FILES}/{ask.method}" for ask in STRUCTURE if ask.method != "WatchProject"]
         + [f"/{STUDIO}/UpdateShot", f"/{STUDIO}/GetShot", f"/{STUDIO}/Invoke"]
     ),
     request=st.binary(max_size=500),

@@ -59,6 +59,39 @@ async def test_shots_come_in_pages_that_belong_together(tmp_path: Path) -> None:
     files.close()
 
 
+async def test_the_regular_shots_of_a_project_come_in_pages_and_its_copies_on_the_first(tmp_path: Path) -> None:
+    write(tmp_path, 1, shots=3)
+    loose = [{"id": "a"}, {"prompt": "without an id"}, {"id": "b"}, {"id": "b"}]
+    copies = [{"id": "s0"}, {"id": "s2", "prompt": "stale"}]
+    project = tmp_path / "project.json"
+    project.write_text(json.dumps({"shots": [copies[0], *loose[:3], copies[1], loose[3]]}))
+    (tmp_path / "sequences" / "sequence_009.json").write_text("{")
+    files = FileSequences([str(tmp_path)])
+    servicer = SequenceFileServicer(Library(files))
+    request = pb.ListProjectShotsRequest(project_path=str(tmp_path), page_size=3)
+    first = await servicer.ListProjectShots(request)
+    assert [json.loads(shot.document_json) for shot in first.shots] == loose[:3]
+    assert [(copy.id, copy.sequence_id, copy.stale) for copy in first.copies] == [
+        ("s0", "001", False),
+        ("s2", "001", True),
+    ]
+    assert [bad.file for bad in first.unreachable] == ["sequences/sequence_009.json"]
+    request.page_token = first.next_page_token
+    last = await servicer.ListProjectShots(request)
+    assert ([json.loads(shot.document_json) for shot in last.shots], last.next_page_token) == (loose[3:], "")
+    assert not last.copies
+    assert not last.unreachable
+    assert last.etag == first.etag
+    project.write_text('{"shots": []}')
+    with pytest.raises(Fault) as caught:
+        await servicer.ListProjectShots(request)
+    assert caught.value.reason == "PAGE_TOKEN_STALE"
+    project.unlink()
+    none = await servicer.ListProjectShots(pb.ListProjectShotsRequest(project_path=str(tmp_path)))
+    assert (list(none.shots), none.etag, len(none.unreachable)) == ([], "", 1)
+    files.close()
+
+
 async def test_the_answer_that_was_kept_is_that_of_the_newest_content(tmp_path: Path) -> None:
     write(tmp_path, 1, shots=2)
     files = FileSequences([str(tmp_path)])

@@ -6,12 +6,15 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from services.sequence_file.storage.disk import Disk
+from services.sequence_file.storage.log import Log
 from tests.storage import projects
-from tests.storage.projects import Server
+from tests.storage.logged import Day, OpenLog
+from tests.storage.projects import Server, UnsyncedDisk
 
 Start = Callable[..., Server]
 
@@ -58,3 +61,28 @@ def processes() -> ForkServerContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.storage.workers"])
     return context
+
+
+@pytest.fixture
+def log_folder(fast_folder: Path) -> Path:
+    """A project folder whose `.shotline` somebody made."""
+    (fast_folder / ".shotline").mkdir()
+    return fast_folder
+
+
+@pytest.fixture
+def open_log(log_folder: Path) -> OpenLog:
+    """Opens the folder's log as one more server does."""
+
+    def one(disk: Disk | None = None, **options: Any) -> Log:
+        log = Log(disk or UnsyncedDisk(), str(log_folder), (), **options)
+        log.catch_up()
+        return log
+
+    return one
+
+
+@pytest.fixture
+def day(monkeypatch: pytest.MonkeyPatch) -> Day:
+    """A clock, and logs that are rewritten as soon as they may be."""
+    return Day(monkeypatch)

@@ -13,7 +13,8 @@ KINDS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, SHORT
 class FailingDisk(UnsyncedDisk):
     """Fails where it is told to, and sees that a failed sync is never tried again on the same descriptor.
 
-    It does not wait for the device otherwise: thousands of updates are made on it.
+    It does not wait for the device otherwise: thousands of updates are made on it. `unlock` cannot fail: it is the
+    kernel's own memory, and who is gone has let go of everything.
     """
 
     def __init__(self) -> None:
@@ -70,7 +71,7 @@ class FailingDisk(UnsyncedDisk):
         self._step("open_to_read")
         return super().open_to_read(folder, name)
 
-    def create(self, folder: int, name: str, mode: int) -> int:
+    def create(self, folder: int, name: str, mode: int | None) -> int:
         self._step("create")
         return super().create(folder, name, mode)
 
@@ -125,6 +126,18 @@ class FailingDisk(UnsyncedDisk):
         self._step("rename")
         super().rename(folder, old, new)
 
+    def rename_new(self, folder: int, old: str, new: str) -> None:
+        self._step("rename_new")
+        super().rename_new(folder, old, new)
+
+    def move(self, folder: int, old: str, into: int, new: str) -> None:
+        self._step("move")
+        super().move(folder, old, into, new)
+
+    def link(self, folder: int, name: str, into: int, new: str) -> None:
+        self._step("link")
+        super().link(folder, name, into, new)
+
     def remove(self, folder: int, name: str) -> None:
         self._step("remove")
         super().remove(folder, name)
@@ -132,6 +145,10 @@ class FailingDisk(UnsyncedDisk):
     def try_lock(self, descriptor: int) -> bool:
         self._step("try_lock")
         return super().try_lock(descriptor)
+
+    def stat_path(self, path: str) -> os.stat_result:
+        self._step("stat_path")
+        return super().stat_path(path)
 
 
 class FailingWithoutExchange(NoExchange, FailingDisk):

@@ -2,7 +2,7 @@
 
 The model is POSIX without a file system's kindness. What was written to a file is lost, torn or there
 until the file is synced; what was done to a folder's names is undone or done, each on its own, until
-the folder is synced. An exchange and a rename are one step.
+the folder is synced. An exchange and a rename are one step, also a rename into another folder.
 """
 
 import os
@@ -13,8 +13,10 @@ from pathlib import Path
 
 from tests.storage.projects import UnsyncedDisk
 
-# Names whose fate cannot matter: they come and go together, which keeps the number of states small.
-_IMMATERIAL = (".gitignore", "requests.lock", ".lock", ".turn", "locks")
+# Names whose fate cannot matter: they come and go together, which keeps the number of states small. Locks die with the
+# power. A version is worth less than an edit: whether one is there is asked elsewhere, that it is whole everywhere.
+_IMMATERIAL = (".gitignore", ".lock", ".turn", ".copy")
+_IMMATERIAL_FOLDERS = {"locks", "history"}
 
 
 @dataclass(eq=False)
@@ -30,13 +32,14 @@ class Folder:
 
     names: dict[str, "Node"] = field(default_factory=dict)
     durable: dict[str, "Node"] = field(default_factory=dict)  # as they were when the recording began
+    material: bool = True
 
 
 Node = File | Folder
 Tree = frozenset[tuple[str, bytes | None]]  # path -> content; None for a folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Event:
     """One thing that happened."""
 
@@ -44,8 +47,12 @@ class Event:
     node: Node | None = None
     told: str = ""
     data: bytes = b""
-    # On a folder: the names that change, each with what it then names; None: nothing.
-    names: tuple[tuple[str, Node | None], ...] = ()
+    # The names that change, each with its folder and what it then names; None: nothing.
+    names: tuple[tuple[Folder, str, Node | None], ...] = ()
+
+    @property
+    def material(self) -> bool:
+        return any(folder.material and not name.endswith(_IMMATERIAL) for folder, name, _ in self.names)
 
 
 class Killed(BaseException):
@@ -94,8 +101,9 @@ class RecordingDisk(UnsyncedDisk):
     def make_folder(self, folder: int, name: str) -> None:
         self._alive()
         super().make_folder(folder, name)
-        if name not in self._folder(folder).names:
-            self._name(folder, (name, Folder()))
+        here = self._folder(folder)
+        if name not in here.names:
+            self._name((here, name, Folder(material=here.material and name not in _IMMATERIAL_FOLDERS)))
 
     def open_to_read(self, folder: int, name: str) -> int:
         self._alive()
@@ -103,7 +111,7 @@ class RecordingDisk(UnsyncedDisk):
         self._open[descriptor] = self._folder(folder).names[name]
         return descriptor
 
-    def create(self, folder: int, name: str, mode: int) -> int:
+    def create(self, folder: int, name: str, mode: int | None) -> int:
         self._alive()
         descriptor = super().create(folder, name, mode)
         self._enter(folder, name, descriptor)
@@ -120,7 +128,7 @@ class RecordingDisk(UnsyncedDisk):
 
     def _enter(self, folder: int, name: str, descriptor: int) -> None:
         self._open[descriptor] = new = File()
-        self._name(folder, (name, new))
+        self._name((self._folder(folder), name, new))
 
     def write(self, descriptor: int, data: bytes) -> None:
         self._happen(Event("write", self._open[descriptor], data=data))
@@ -139,25 +147,47 @@ class RecordingDisk(UnsyncedDisk):
     def exchange(self, folder: int, one: str, other: str) -> None:
         self._alive()
         super().exchange(folder, one, other)
-        names = self._folder(folder).names
-        self._name(folder, (one, names[other]), (other, names[one]))
+        here = self._folder(folder)
+        self._name((here, one, here.names[other]), (here, other, here.names[one]))
 
     def rename(self, folder: int, old: str, new: str) -> None:
         self._alive()
         super().rename(folder, old, new)
-        self._name(folder, (old, None), (new, self._folder(folder).names[old]))
+        here = self._folder(folder)
+        self._name((here, old, None), (here, new, here.names[old]))
+
+    def rename_new(self, folder: int, old: str, new: str) -> None:
+        self._alive()
+        super().rename_new(folder, old, new)
+        here = self._folder(folder)
+        self._name((here, old, None), (here, new, here.names[old]))
+
+    def move(self, folder: int, old: str, into: int, new: str) -> None:
+        self._alive()
+        super().move(folder, old, into, new)
+        here = self._folder(folder)
+        self._name((here, old, None), (self._folder(into), new, here.names[old]))
+
+    def link(self, folder: int, name: str, into: int, new: str) -> None:
+        self._alive()
+        super().link(folder, name, into, new)
+        self._name((self._folder(into), new, self._folder(folder).names[name]))
 
     def remove(self, folder: int, name: str) -> None:
         self._alive()
         super().remove(folder, name)
-        if name in self._folder(folder).names:
-            self._name(folder, (name, None))
-
-    def _name(self, folder: int, *names: tuple[str, Node | None]) -> None:
         here = self._folder(folder)
-        event = Event("names", here, names=names)
+        if name in here.names:
+            self._name((here, name, None))
+
+    def stat_path(self, path: str) -> os.stat_result:
+        self._alive()
+        return super().stat_path(path)
+
+    def _name(self, *names: tuple[Folder, str, Node | None]) -> None:
+        event = Event("names", names=names)
         self.events.append(event)
-        _apply(event, here.names)
+        _apply(event, {folder: folder.names for folder, _, _ in names})
 
     def try_lock(self, descriptor: int) -> bool:
         self._alive()
@@ -170,7 +200,7 @@ def states(disk: RecordingDisk, points: Iterator[int] | range) -> dict[Tree, fro
     for point in points:
         events = disk.events[:point]
         told = frozenset(event.told for event in events if event.what == "told")
-        for tree in _trees(disk.root, events, ""):
+        for tree in _trees(disk.root, events):
             key = frozenset(tree.items())
             found[key] = max(found.get(key, frozenset()), told, key=len)
     return found
@@ -178,6 +208,7 @@ def states(disk: RecordingDisk, points: Iterator[int] | range) -> dict[Tree, fro
 
 def materialise(tree: Tree, folder: Path) -> None:
     """Put the tree on the disk."""
+    folder.mkdir(parents=True)
     for path, content in sorted(tree, key=lambda item: item[0]):
         if content is None:
             (folder / path).mkdir(parents=True, exist_ok=True)
@@ -192,17 +223,39 @@ def _scanned(path: Path) -> Folder:
     return Folder(names, dict(names))
 
 
-def _trees(folder: Folder, events: Sequence[Event], path: str) -> Iterator[dict[str, bytes | None]]:
-    for names in _folder_options(folder, events):
-        inner: list[list[dict[str, bytes | None]]] = []
-        for name, node in names.items():
-            where = f"{path}{name}"
-            if isinstance(node, Folder):
-                inner.append([{where: None, **below} for below in _trees(node, events, f"{where}/")])
-            else:
-                inner.append([{where: content} for content in _file_options(node, events, name)])
-        for chosen in product(*inner):
-            yield {where: content for each in chosen for where, content in each.items()}
+def _trees(root: Folder, events: Sequence[Event]) -> Iterator[dict[str, bytes | None]]:
+    names, pending = _durable(root, events)
+    groups = [[each] for each in pending if each.material]
+    if immaterial := [each for each in pending if not each.material]:
+        groups.append(immaterial)
+    contents: dict[File, list[bytes]] = {}
+    for taken in product((False, True), repeat=len(groups)):
+        there = {each for group, is_there in zip(groups, taken, strict=True) if is_there for each in group}
+        now = {folder: dict(held) for folder, held in names.items()}
+        for each in pending:
+            if each in there:
+                _apply(each, now)
+        yield from _below(root, now, events, contents, "")
+
+
+def _below(
+    folder: Folder,
+    names: dict[Folder, dict[str, Node]],
+    events: Sequence[Event],
+    contents: dict[File, list[bytes]],
+    path: str,
+) -> Iterator[dict[str, bytes | None]]:
+    inner: list[list[dict[str, bytes | None]]] = []
+    for name, node in names.get(folder, {}).items():
+        where = f"{path}{name}"
+        if isinstance(node, Folder):
+            inner.append([{where: None, **below} for below in _below(node, names, events, contents, f"{where}/")])
+            continue
+        if node not in contents:
+            contents[node] = _file_options(node, events, name)
+        inner.append([{where: content} for content in contents[node]])
+    for chosen in product(*inner):
+        yield {where: content for each in chosen for where, content in each.items()}
 
 
 def _file_options(file: File, events: Sequence[Event], name: str) -> list[bytes]:
@@ -221,39 +274,53 @@ def _file_options(file: File, events: Sequence[Event], name: str) -> list[bytes]
     return [durable + pending[:edge] for edge in sorted(edges)]
 
 
-def _folder_options(folder: Folder, events: Sequence[Event]) -> list[dict[str, Node]]:
-    durable = dict(folder.durable)
+def _durable(root: Folder, events: Sequence[Event]) -> tuple[dict[Folder, dict[str, Node]], list[Event]]:
+    """The names that are on the device in each folder, and the changes of names that may not be."""
+    names = dict(_folders(root))
     pending: list[Event] = []
     for event in events:
-        if event.node is not folder:
-            continue
-        if event.what == "sync":
-            for each in pending:
-                _apply(each, durable)
-            pending = []
-        else:
+        if event.what == "names":
             pending.append(event)
-    groups: list[list[Event]] = [[each] for each in pending if not _is_immaterial(each)]
-    if immaterial := [each for each in pending if _is_immaterial(each)]:
-        groups.append(immaterial)
-    options: list[dict[str, Node]] = []
-    for taken in product((False, True), repeat=len(groups)):
-        names = dict(durable)
-        for group, there in zip(groups, taken, strict=True):
-            for each in group if there else ():
-                _apply(each, names)
-        if names not in options:
-            options.append(names)
-    return options
+        elif event.what == "sync" and isinstance(event.node, Folder):
+            done = _with_it(event.node, pending)
+            for each in pending:
+                if each in done:
+                    _apply(each, names)
+            pending = [each for each in pending if each not in done]
+    return names, pending
 
 
-def _is_immaterial(event: Event) -> bool:
-    return all(name.endswith(_IMMATERIAL) for name, _ in event.names)
+def _with_it(folder: Folder, pending: Sequence[Event]) -> set[Event]:
+    """What a sync of a folder makes durable: its own changes, and what they hang together with.
+
+    A file that goes from one folder to another does so in both or in neither, as journaling file systems have it.
+    """
+    done: set[Event] = set()
+    folders = {folder: len(pending)}  # up to which change
+    while True:
+        more = {
+            each
+            for number, each in enumerate(pending)
+            if each not in done and any(number < folders.get(other, 0) for other, _, _ in each.names)
+        }
+        if not more:
+            return done
+        done |= more
+        for number, each in enumerate(pending):
+            for other, _, _ in each.names if each in more else ():
+                folders[other] = max(folders.get(other, 0), number + 1)
 
 
-def _apply(event: Event, names: dict[str, Node]) -> None:
-    for name, node in event.names:
+def _folders(folder: Folder) -> Iterator[tuple[Folder, dict[str, Node]]]:
+    yield folder, dict(folder.durable)
+    for node in folder.durable.values():
+        if isinstance(node, Folder):
+            yield from _folders(node)
+
+
+def _apply(event: Event, names: dict[Folder, dict[str, Node]]) -> None:
+    for folder, name, node in event.names:
         if node is None:
-            names.pop(name, None)
+            names.setdefault(folder, {}).pop(name, None)
         else:
-            names[name] = node
+            names.setdefault(folder, {})[name] = node

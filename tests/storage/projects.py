@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from services.kernel.strict_json import Json, Number, parse_object
-from services.sequence_file.domain.draft import Draft, Edit, Shot
-from services.sequence_file.domain.library import Library, find_sequence
-from services.sequence_file.domain.ports import Request, Target
+from services.sequence_file.domain.changes import Author
+from services.sequence_file.domain.draft import Draft, Shot
+from services.sequence_file.domain.finding import find_sequence
+from services.sequence_file.domain.library import Library
+from services.sequence_file.domain.ports import Caller, Outcome, Request, Target
+from services.sequence_file.domain.steps import Edit
 from services.sequence_file.storage.disk import Disk, ExchangeUnsupported
 from services.sequence_file.storage.files import FileSequences
 
@@ -50,6 +53,12 @@ def times_made(project: Path, shot: str, mark: str) -> int:
     return int(shot_on_disk(project, shot).get("made", {}).get(mark, 0))
 
 
+def shot_of(outcome: Outcome) -> Shot:
+    """The one shot of an answer."""
+    (shot,) = outcome.shots
+    return shot
+
+
 def litter(project: Path) -> set[str]:
     """Entries of the sequences folder that no user put there."""
     return {name for name in os.listdir(project / "sequences") if name.startswith(".")}
@@ -64,6 +73,11 @@ def made_once_more(draft: Draft, shot: str, mark: str) -> Shot:
     """An edit that shows when it is made twice: it counts itself."""
     count = json.loads(draft.shot(shot).document).get("made", {}).get(mark, 0)
     return draft.edit(Edit(shot_id=shot, updates={"made": {mark: Number(str(count + 1))}}))
+
+
+def caller(once: Request | None = None, *, seconds: float = 20.0, name: str = "test") -> Caller:
+    """Who asks in these tests."""
+    return Caller(author=Author(principal=name), request=once, deadline=time.monotonic() + seconds)
 
 
 class Server:
@@ -85,17 +99,17 @@ class Server:
     ) -> Shot:
         """Change a shot as the contract's UpdateShot does."""
         edit = Edit(shot_id=shot, updates=_parsed(updates), etag=etag)
-        return await self.library.update_shot(self.path, "001", edit, once, time.monotonic() + seconds)
+        return shot_of(await self.library.update_shot(self.path, "001", edit, caller(once, seconds=seconds)))
 
     async def count(self, shot: str, mark: str, once: Request | None = None, *, seconds: float = 20.0) -> Shot:
         """Make the edit that counts how often it was made."""
-        return await self.files.change(
+        outcome = await self.files.change(
             self.path,
             Target(name="sequence '001'", choose=lambda project: find_sequence(project, "001").document.file),
-            lambda draft: made_once_more(draft, shot, mark),
-            once,
-            time.monotonic() + seconds,
+            lambda draft: Outcome(shots=(made_once_more(draft, shot, mark),)),
+            caller(once, seconds=seconds),
         )
+        return shot_of(outcome)
 
     async def shot(self, shot: str) -> Shot:
         """Read a shot."""
@@ -103,8 +117,9 @@ class Server:
 
     async def idle(self) -> None:
         """Wait until the last write has tidied up behind its answer."""
-        while not (self.files._writer._queues.idle() and self.files._arrivals.idle()):
+        while not self.files.idle():
             await asyncio.sleep(0.0002)
+        await asyncio.to_thread(self.files.flush)
 
     def close(self) -> None:
         """Wait for what has begun."""

@@ -14,8 +14,8 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain.document import BOM
-from services.sequence_file.domain.draft import Draft, Shot
-from services.sequence_file.domain.ports import Target
+from services.sequence_file.domain.draft import Draft
+from services.sequence_file.domain.ports import Outcome, Target
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import signature
 from tests.storage import projects
@@ -26,9 +26,9 @@ OTHER = "sequences/sequence_002.json"
 THE_OTHER = Target(name="sequence '002'", choose=lambda _: OTHER)
 
 
-def read_the_shot(draft: Draft) -> Shot:
+def read_the_shot(draft: Draft) -> Outcome:
     """A change that changes nothing: it gets as far as the file lets it."""
-    return draft.shot("s1")
+    return Outcome(shots=(draft.shot("s1"),))
 
 
 def settle(path: Path) -> None:
@@ -87,15 +87,13 @@ async def test_a_broken_file_is_named_with_its_place_and_is_not_touched(
             server.path,
             THE_OTHER,
             read_the_shot,
-            None,
-            time.monotonic() + 5,
+            projects.caller(),
         ),
         server.files.change(
             server.path,
             THE_OTHER,
             read_the_shot,
-            projects.request(),
-            time.monotonic() + 5,
+            projects.caller(projects.request()),
         ),
     ):
         with pytest.raises(Fault) as caught:
@@ -262,8 +260,7 @@ async def test_what_is_no_plain_readable_file_is_refused_at_once_and_left_alone(
                 server.path,
                 THE_OTHER,
                 read_the_shot,
-                None,
-                time.monotonic() + 5,
+                projects.caller(),
             ),
         ):
             with pytest.raises(Fault) as caught:
@@ -408,11 +405,11 @@ async def test_a_state_folder_that_is_none_stops_the_edit_and_nothing_else(
         server.close()
 
 
-async def test_a_journal_that_is_a_link_is_not_followed(project: Path, server: Server, tmp_path: Path) -> None:
+async def test_a_log_that_is_a_link_is_not_followed(project: Path, server: Server, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"precious")
     (project / ".shotline").mkdir()
-    (project / ".shotline" / "requests.jsonl").symlink_to(target)
+    (project / ".shotline" / "changes.jsonl").symlink_to(target)
     with pytest.raises(Fault) as caught:
         await server.count("s1", "edit", projects.request())
     assert caught.value.reason == "UNSAFE_FILE"

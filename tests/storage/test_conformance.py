@@ -1,21 +1,20 @@
-"""What every `Sequences` must do, asked of the files and of memory alike."""
+"""What every implementation of the port `Sequences` must do: read, and change shots."""
 
 import asyncio
 import json
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.kernel.faults import Fault
 from services.kernel.strict_json import parse_object
-from services.sequence_file.domain.draft import Edit, Mode, Shot
-from services.sequence_file.domain.library import Library
-from services.sequence_file.domain.ports import Request, Sequences
-from services.sequence_file.storage.files import FileSequences
-from services.sequence_file.storage.memory import MemorySequences
+from services.sequence_file.domain.draft import Shot
+from services.sequence_file.domain.ports import Request
+from services.sequence_file.domain.steps import Edit, Mode
+from tests.storage.cases import KINDS, Case, cases
+from tests.storage.projects import caller, shot_of
 
 FIRST = b"""{
   "id": "001",
@@ -29,43 +28,18 @@ FIRST = b"""{
   "metadata": {"updated_at": "2020-01-01T00:00:00.000Z"}
 }
 """
+BROKEN = "sequences/sequence_003.json"
 FILES = {
     "project.json": b'{"shots": [{"id": "s1", "stale": true}, {"id": "loose"}]}',
     "sequences/sequence_001.json": FIRST,
     "sequences/sequence_002.json": b'{"shots": [{"id": "s3"}]}',
-    "sequences/sequence_003.json": b'{"id": "003", "shots": [',
+    BROKEN: b'{"id": "003", "shots": [',
 }
 
-Read = Callable[[str], bytes]
 
-
-class Case:
-    """One implementation with the same project in it."""
-
-    def __init__(self, sequences: Sequences, path: str, read: Read) -> None:
-        self.library = Library(sequences)
-        self.path = path
-        self.read = read
-
-    async def update(self, updates: str, *, sequence: str = "001", shot: str = "s1", **edit: object) -> Shot:
-        request = edit.pop("request", None)
-        change = Edit(shot_id=shot, updates=parse_object(updates), **edit)  # type: ignore[arg-type]
-        return await self.library.update_shot(self.path, sequence, change, request, time.monotonic() + 10)  # type: ignore[arg-type]
-
-
-@pytest.fixture(params=["files", "memory"])
+@pytest.fixture(params=KINDS)
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
-    if request.param == "memory":
-        memory = MemorySequences({"/p": FILES})
-        yield Case(memory, "/p", lambda file: memory.projects["/p"][file])
-        return
-    project = tmp_path / "p"
-    for file, raw in FILES.items():
-        (project / file).parent.mkdir(parents=True, exist_ok=True)
-        (project / file).write_bytes(raw)
-    files = FileSequences([str(tmp_path)])
-    yield Case(files, str(project), lambda file: (project / file).read_bytes())
-    files.close()
+    yield from cases(request.param, tmp_path, FILES)
 
 
 async def test_a_project_lists_its_good_sequences_and_names_the_others(case: Case) -> None:
@@ -120,21 +94,21 @@ async def test_top_level_members_are_replaced_whole_when_asked_for(case: Case) -
 
 async def test_a_request_sent_twice_is_one_change_and_one_answer(case: Case) -> None:
     once = Request(id=str(uuid.uuid4()), fingerprint="a")
-    first = await case.update('{"n": 1}', request=once)
+    first = await case.update('{"n": 1}', by=caller(once))
     between = await case.update('{"n": 2}')
-    assert await case.update('{"n": 1}', request=once) == first
+    assert await case.update('{"n": 1}', by=caller(once)) == first
     assert await case.library.shot(case.path, "001", "s1") == between
     with pytest.raises(Fault) as caught:
-        await case.update('{"n": 3}', request=Request(id=once.id, fingerprint="b"))
+        await case.update('{"n": 3}', by=caller(Request(id=once.id, fingerprint="b")))
     assert caught.value.reason == "REQUEST_ID_REUSED"
 
 
 async def test_a_refused_request_may_be_sent_again(case: Case) -> None:
     once = Request(id=str(uuid.uuid4()), fingerprint="a")
     with pytest.raises(Fault):
-        await case.update('{"n": 1}', shot="nobody", request=once)
+        await case.update('{"n": 1}', shot="nobody", by=caller(once))
     with pytest.raises(Fault, match="no shot has the id 'nobody'"):
-        await case.update('{"n": 1}', shot="nobody", request=once)
+        await case.update('{"n": 1}', shot="nobody", by=caller(once))
 
 
 async def test_changes_at_the_same_time_are_all_made(case: Case) -> None:
@@ -169,7 +143,7 @@ async def test_what_cannot_be_meant_is_refused(case: Case, sequence: str, shot: 
 
 
 async def test_a_copy_in_the_project_file_is_neither_read_nor_written(case: Case) -> None:
-    await remove_the_broken_file(case)
+    case.remove(BROKEN)
     found = await case.library.shot(case.path, "", "s1")
     assert found.sequence_id == "001"
     with pytest.raises(Fault) as caught:
@@ -179,7 +153,7 @@ async def test_a_copy_in_the_project_file_is_neither_read_nor_written(case: Case
 
 
 async def test_a_regular_shot_is_found_and_changed_in_the_project_file(case: Case) -> None:
-    await remove_the_broken_file(case)
+    case.remove(BROKEN)
     assert (await case.library.shot(case.path, "", "loose")).file == "project.json"
     answer = await project_update(case, "loose")
     assert (answer.file, answer.sequence_id) == ("project.json", "")
@@ -195,12 +169,4 @@ async def test_an_unreadable_sequence_might_hold_the_shot_so_nothing_is_guessed(
 
 async def project_update(case: Case, shot: str) -> Shot:
     edit = Edit(shot_id=shot, updates=parse_object('{"n": 1}'))
-    return await case.library.update_project_shot(case.path, edit, None, time.monotonic() + 10)
-
-
-async def remove_the_broken_file(case: Case) -> None:
-    sequences = case.library._sequences
-    if isinstance(sequences, MemorySequences):
-        del sequences.projects["/p"]["sequences/sequence_003.json"]
-    else:
-        (Path(case.path) / "sequences/sequence_003.json").unlink()
+    return shot_of(await case.library.update_project_shot(case.path, edit, caller()))

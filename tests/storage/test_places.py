@@ -9,10 +9,11 @@ from traceback import walk_tb
 import pytest
 
 from services.kernel.faults import Fault
-from services.sequence_file.domain.draft import Edit
 from services.sequence_file.domain.library import Library
+from services.sequence_file.domain.steps import Edit
 from services.sequence_file.storage.files import FileSequences
 from services.sequence_file.storage.places import Roots
+from tests.storage import projects
 
 EDITS = 100
 
@@ -35,7 +36,7 @@ async def test_servers_with_other_roots_lose_no_edit_of_each_other(tmp_path: Pat
         for number in range(EDITS):
             change = Edit(shot_id=f"s{server}", updates={f"k{number}": "v"})
             library = Library(servers[server])
-            await library.update_project_shot(str(folder), change, None, time.monotonic() + 20)
+            await library.update_project_shot(str(folder), change, projects.caller())
 
     await asyncio.gather(edit(0), edit(1))
     for server in servers:

@@ -12,12 +12,9 @@ from pathlib import Path
 import pytest
 
 from services.sequence_file.domain.draft import Shot
-from services.sequence_file.domain.ports import Request
-from services.sequence_file.storage.disk import Disk
-from services.sequence_file.storage.documents import Documents
-from services.sequence_file.storage.places import Place, Roots
-from services.sequence_file.storage.writer import Change, Writer
+from services.sequence_file.domain.ports import Outcome, Request
 from tests.storage import power, projects
+from tests.storage.desk import Desk
 from tests.storage.power import Killed, RecordingDisk, Tree
 from tests.storage.projects import NoExchange, UnsyncedDisk
 
@@ -55,28 +52,14 @@ def edits(pattern: str) -> list[Counted]:
     ]
 
 
-class Desk:
-    """A writer without threads, so that a recording is the same every time."""
+def make(desk: Desk, edit: Counted) -> Shot:
+    """Make an edit; the recording says when its caller is told."""
+    return desk.count("s1", edit.mark, edit.once, told=edit.mark)
 
-    def __init__(self, project: Path, disk: Disk) -> None:
-        roots = Roots([str(project.parent)])
-        self.place: Place = roots.entry(roots.project(str(project)), projects.SEQUENCE)
-        self.disk = disk
-        self.writer = Writer(disk, Documents(disk, 1 << 20))
 
-    def make(self, edit: Counted) -> Shot:
-        """Make an edit; the recording says when its caller is told."""
-        change = Change(lambda draft: projects.made_once_more(draft, "s1", edit.mark), edit.once)
-        if isinstance(disk := self.disk, RecordingDisk):
-            change.future.add_done_callback(lambda done: None if done.exception() else disk.tell(edit.mark))
-        self.writer.submit(self.place, [change])
-        return change.future.result(0)
-
-    def look_for_what_is_there(self) -> None:
-        """Somebody without a request id asks for what the file shows already, and is told OK."""
-        change = Change(lambda draft: draft.shot("s1"), None)
-        self.writer.submit(self.place, [change])
-        change.future.result(0)
+def look_for_what_is_there(desk: Desk) -> None:
+    """Somebody without a request id asks for what the file shows already, and is told OK."""
+    desk.change(lambda draft: Outcome(shots=(draft.shot("s1"),)))
 
 
 @dataclass
@@ -115,12 +98,12 @@ def judge(
             desk = Desk(project, UnsyncedDisk())
             for edit in made:
                 if edit.once:
-                    answer = desk.make(edit)
+                    answer = make(desk, edit)
                     verdict.other_answer += edit.mark in told and answer != answers.get(edit.mark, answer)
                     kept[edit.mark] = projects.times_made(project, "s1", edit.mark)
                     verdict.lost += kept[edit.mark] == 0
             verdict.made_twice += any(times > 1 for times in kept.values())
-            desk.make(Counted("next", None))
+            make(desk, Counted("next", None))
             assert projects.times_made(project, "s1", "next") == 1
             assert not projects.litter(project)
         shutil.rmtree(project)
@@ -133,7 +116,7 @@ def cut_everywhere(folder: Path, make_disk: MakeDisk, pattern: str) -> Verdict:
     disk = make_disk(project)
     desk = Desk(project, disk)
     made = edits(pattern)
-    answers = {edit.mark: desk.make(edit) for edit in made}
+    answers = {edit.mark: make(desk, edit) for edit in made}
     found = power.states(disk, range(len(disk.events) + 1))
     return judge(found.items(), made, answers, folder)
 
@@ -177,18 +160,18 @@ def test_what_is_answered_after_a_kill_survives_the_power_cut_that_follows(
         try:
             first = Desk(project, disk)
             for edit in made:
-                answers[edit.mark] = first.make(edit)
+                answers[edit.mark] = make(first, edit)
             finished = True
         except Killed:
             disk.kill_at = None
         second = Desk(project, make_disk(project, disk))
         if "another" in heir:
             made.append(Counted("another", None))
-            answers["another"] = second.make(made[-1])
+            answers["another"] = make(second, made[-1])
         if "again" in heir:
-            answers |= {edit.mark: second.make(edit) for edit in made if edit.once}
+            answers |= {edit.mark: make(second, edit) for edit in made if edit.once}
         if heir == "finds it there":
-            second.look_for_what_is_there()
+            look_for_what_is_there(second)
         told = {event.told for event in disk.events if event.what == "told"}
         if heir == "finds it there":
             told |= {edit.mark for edit in made if projects.times_made(project, "s1", edit.mark)}

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from services.kernel.faults import Code, Fault
-from services.sequence_file.domain.draft import Draft, Shot
-from services.sequence_file.domain.ports import Target
+from services.sequence_file.domain.draft import Draft
+from services.sequence_file.domain.ports import Outcome, Target
 from services.sequence_file.storage.disk import Disk
 from tests.storage import projects, workers
 from tests.storage.conftest import Start
@@ -147,7 +147,7 @@ class Interrupted(Disk):
         self._step()
         return super().open_to_append(folder, name)
 
-    def create(self, folder: int, name: str, mode: int) -> int:
+    def create(self, folder: int, name: str, mode: int | None) -> int:
         self._step()
         return super().create(folder, name, mode)
 
@@ -240,10 +240,10 @@ class Gate:
     def __init__(self) -> None:
         self.entered, self.open = threading.Event(), threading.Event()
 
-    def apply(self, draft: Draft) -> Shot:
+    def apply(self, draft: Draft) -> Outcome:
         self.entered.set()
         assert self.open.wait(10)
-        return projects.made_once_more(draft, "s1", "slow")
+        return Outcome(shots=(projects.made_once_more(draft, "s1", "slow"),))
 
 
 async def test_a_caller_who_left_before_its_turn_is_left_out_and_one_whose_write_has_begun_is_finished(
@@ -255,8 +255,7 @@ async def test_a_caller_who_left_before_its_turn_is_left_out_and_one_whose_write
             server.path,
             Target(name="sequence '001'", choose=lambda _: SEQUENCE),
             gate.apply,
-            None,
-            time.monotonic() + 20,
+            projects.caller(),
         )
     )
     assert await asyncio.to_thread(gate.entered.wait, 10)

@@ -17,7 +17,7 @@ from typing import Any
 from services.kernel.faults import Fault
 from services.sequence_file.domain.ports import Request
 from services.sequence_file.storage.disk import Disk
-from services.sequence_file.storage.locks import FileLock
+from services.sequence_file.storage.locks import Lock
 from services.sequence_file.storage.places import Roots
 from tests.storage import projects
 from tests.storage.projects import SEQUENCE, Server
@@ -192,7 +192,7 @@ class MortalDisk(Disk):
         super().make_folder(folder, name)
         self._done()
 
-    def create(self, folder: int, name: str, mode: int) -> int:
+    def create(self, folder: int, name: str, mode: int | None) -> int:
         descriptor = super().create(folder, name, mode)
         self._done()
         return descriptor
@@ -214,6 +214,18 @@ class MortalDisk(Disk):
 
     def rename(self, folder: int, old: str, new: str) -> None:
         super().rename(folder, old, new)
+        self._done()
+
+    def rename_new(self, folder: int, old: str, new: str) -> None:
+        super().rename_new(folder, old, new)
+        self._done()
+
+    def move(self, folder: int, old: str, into: int, new: str) -> None:
+        super().move(folder, old, into, new)
+        self._done()
+
+    def link(self, folder: int, name: str, into: int, new: str) -> None:
+        super().link(folder, name, into, new)
         self._done()
 
     def remove(self, folder: int, name: str) -> None:
@@ -242,7 +254,7 @@ def hold_the_lock(told: Connection, project: str, release: Event) -> None:
     """Hold the sequence's lock until told to let go."""
     path = Path(project)
     roots = Roots([str(path.parent)])
-    lock = FileLock(Disk(), roots.entry(roots.project(project), SEQUENCE))
+    lock = Lock.of_file(Disk(), roots.entry(roots.project(project), SEQUENCE))
     assert lock.acquire(lambda: True)
     told.send("held")
     release.wait(60)

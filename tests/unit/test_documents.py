@@ -4,7 +4,8 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain.document import parse_project, parse_sequence
-from services.sequence_file.domain.draft import Draft, Edit
+from services.sequence_file.domain.draft import Draft
+from services.sequence_file.domain.steps import Edit
 
 BROKEN = [
     (b"", 1, 1),

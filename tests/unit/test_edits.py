@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from services.kernel import strict_json
 from services.kernel.faults import Fault
 from services.sequence_file.domain.document import Document, parse_project, parse_sequence
-from services.sequence_file.domain.draft import Draft, Edit, Mode
+from services.sequence_file.domain.draft import Draft
+from services.sequence_file.domain.steps import Edit, Mode
 
 NOW = datetime(2026, 11, 21, 9, 30, 0, 123_000, tzinfo=UTC)
 STAMP = "2026-11-21T09:30:00.123Z"

@@ -7,7 +7,7 @@ import pytest
 from services.kernel.faults import Code, Fault
 from services.sequence_file.domain import identity
 from services.sequence_file.domain.document import parse_sequence
-from services.sequence_file.domain.library import arranged, find_sequence, unreachable
+from services.sequence_file.domain.finding import arranged, find_sequence, unreachable
 from services.sequence_file.domain.ports import Project, SequenceFile
 
 

@@ -7,14 +7,16 @@ and the positions behind a replaced span move along, so that nothing is parsed a
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from services.kernel.strict_json import Number
 from services.sequence_file.domain import faults, identity, scan
 from services.sequence_file.domain.scan import Malformed
+
+_T = TypeVar("_T")
 
 BOM = b"\xef\xbb\xbf"
 # Strings whole, everything else but white space.
@@ -46,6 +48,15 @@ class Head:
     order: float | None
 
 
+class Figures(NamedTuple):
+    """What numbering and totals ask of a shot. A member that is no number, or not there, is None."""
+
+    number: Number | None
+    position: Number | None
+    duration: Number | None  # in seconds: `timing.duration`, else `duration`
+    plan: str | None  # `sequencePlanId`, a text or a Number
+
+
 @dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Document:
     """One sequence file or project.json. Equal only to itself, so that what is made of it can be kept beside it."""
@@ -54,6 +65,7 @@ class Document:
     raw: bytes
     head: Head
     members: dict[str, Span]  # the values of the top-level members
+    listed: str  # the member that holds the shots; "" where project.json has none
     starts: list[int]  # of each shot
     ends: list[int]
     shot_ids: list[str | None]  # a shot without an id, or with one that is no text or number, has None
@@ -61,12 +73,13 @@ class Document:
     duplicates: frozenset[str]  # shot ids that stand more than once
     _etag: str = ""
     _shot_etags: dict[int, str] = field(default_factory=dict)
+    _figures: dict[int, Figures] = field(default_factory=dict)
 
     @property
     def etag(self) -> str:
         """Strong hash of the file's bytes, 32 hexadecimal digits."""
         if not self._etag:
-            self._etag = hashlib.sha256(self.raw).hexdigest()[:32]
+            self._etag = bytes_etag(self.raw)
         return self._etag
 
     def shot(self, index: int) -> bytes:
@@ -79,6 +92,25 @@ class Document:
             known = self._shot_etags[index] = content_etag(self.shot(index))
         return known
 
+    def member(self, name: str) -> bytes | None:
+        """The value of a top-level member as it is written."""
+        span = self.members.get(name)
+        return self.raw[span.start : span.end] if span else None
+
+    def known_etags(self) -> Mapping[int, str]:
+        """The etags of shots that were asked for so far, by index."""
+        return self._shot_etags
+
+    def known_figures(self) -> "Mapping[int, Figures]":
+        """The figures of shots that were asked for so far, by index."""
+        return self._figures
+
+    def figures(self, index: int) -> Figures:
+        """What numbering and totals ask of a shot."""
+        if (known := self._figures.get(index)) is None:
+            known = self._figures[index] = figures_of(self.shot(index))
+        return known
+
     def find(self, shot_id: str) -> int | None:
         """Index of the shot with this id. Raises DUPLICATE_ID where two have it."""
         if shot_id in self.duplicates:
@@ -88,8 +120,11 @@ class Document:
             )
         return self.positions.get(shot_id)
 
-    def spliced(self, replacements: Sequence[Replacement]) -> "Document":
-        """This document with spans replaced. They are in order and do not overlap; ids stay as they are."""
+    def spliced(self, replacements: Sequence[Replacement], etags: Mapping[int, str]) -> "Document":
+        """This document with spans replaced. They are in order and do not overlap; ids stay as they are.
+
+        `etags`: those of changed shots, as far as they are known.
+        """
         cuts: list[tuple[int, int]] = []  # positions from `end` on move by so much
         moved = 0
         for start, end, new in replacements:
@@ -106,7 +141,7 @@ class Document:
             out += [p + delta for p in positions[begin:]]
             return out
 
-        changed = {bisect_left(self.ends, end) for _, end, _ in replacements}
+        changed = {index for start, end, _ in replacements if (index := self._shot_at(start, end)) >= 0}
         bounds = iter(shifted(sorted(p for s in self.members.values() for p in (s.start, s.end))))
         in_order = sorted(self.members.items(), key=lambda member: member[1].start)
         return Document(
@@ -114,13 +149,31 @@ class Document:
             raw=replaced(self.raw, replacements),
             head=self.head,
             members={name: Span(next(bounds), next(bounds)) for name, _ in in_order},
+            listed=self.listed,
             starts=shifted(self.starts),
             ends=shifted(self.ends),
             shot_ids=self.shot_ids,
             positions=self.positions,
             duplicates=self.duplicates,
-            _shot_etags={i: etag for i, etag in self._shot_etags.items() if i not in changed},
+            _shot_etags={**_without(self._shot_etags, changed), **etags},
+            _figures=_without(self._figures, changed),
         )
+
+    def reread(self, raw: bytes) -> "Document":
+        """The document that other bytes of the same kind are."""
+        return _parse(raw, self.file, lists=(self.listed,) if self.listed else (), required=False)
+
+    def hollow(self) -> "Document":
+        """What stands around the shots: this document with an empty list of them."""
+        if not self.listed:
+            return self.reread(self.raw)
+        span = self.members[self.listed]
+        return self.reread(self.raw[: span.start] + b"[]" + self.raw[span.end :])
+
+    def _shot_at(self, start: int, end: int) -> int:
+        """Index of the shot that holds raw[start:end]; -1 where none does."""
+        index = bisect_left(self.ends, end)
+        return index if index < len(self.starts) and self.starts[index] <= start else -1
 
 
 def replaced(raw: bytes, replacements: Sequence[Replacement]) -> bytes:
@@ -133,9 +186,39 @@ def replaced(raw: bytes, replacements: Sequence[Replacement]) -> bytes:
     return b"".join((*pieces, raw[taken:]))
 
 
+def bytes_etag(raw: bytes) -> str:
+    """Strong hash of a file's bytes, 32 hexadecimal digits."""
+    return hashlib.sha256(raw).hexdigest()[:32]
+
+
 def content_etag(raw: bytes) -> str:
     """Strong hash of JSON text, white space between tokens left out: reformatting is not a change."""
     return hashlib.sha256(b"".join(_CONTENT.findall(raw))).hexdigest()[:32]
+
+
+def figures_of(raw: bytes) -> Figures:
+    """What numbering and totals ask of a shot."""
+    value = scan.decoded_bytes(raw)
+    shot = value if isinstance(value, dict) else {}
+    timing = shot.get("timing")
+    durations = (timing.get("duration") if isinstance(timing, dict) else None, shot.get("duration"))
+    plan = shot.get("sequencePlanId")
+    return Figures(
+        number=_number(shot.get("number")),
+        position=_number(shot.get("position")),
+        duration=next((each for each in durations if isinstance(each, Number)), None),
+        plan=plan if isinstance(plan, str) else None,
+    )
+
+
+def index_of_ids(shot_ids: Sequence[str | None]) -> tuple[dict[str, int], frozenset[str]]:
+    """Where the first shot of each id stands, and which ids stand more than once."""
+    positions: dict[str, int] = {}
+    duplicates: set[str] = set()
+    for index, shot_id in enumerate(shot_ids):
+        if shot_id is not None and positions.setdefault(shot_id, index) != index:
+            duplicates.add(shot_id)
+    return positions, frozenset(duplicates)
 
 
 def parse_sequence(raw: bytes, file: str) -> Document:
@@ -200,22 +283,20 @@ def _scan(raw: bytes, file: str, lists: Sequence[str], required: bool) -> Docume
         raise Malformed("something stands behind the document", rest)
     if required and not shots:
         raise Malformed(f"{lists[0]!r} is missing", start)
-    found = next((shots[name] for name in lists if name in shots), _Shots([], [], [], 0))
-    positions: dict[str, int] = {}
-    duplicates: set[str] = set()
-    for index, shot_id in enumerate(found.ids):
-        if shot_id is not None and positions.setdefault(shot_id, index) != index:
-            duplicates.add(shot_id)
+    listed = next((name for name in lists if name in shots), "")
+    found = shots.get(listed, _Shots([], [], [], 0))
+    positions, duplicates = index_of_ids(found.ids)
     return Document(
         file=file,
         raw=raw,
         head=_head(text, members),
         members=members,
+        listed=listed,
         starts=found.starts,
         ends=found.ends,
         shot_ids=found.ids,
         positions=positions,
-        duplicates=frozenset(duplicates),
+        duplicates=duplicates,
     )
 
 
@@ -260,6 +341,17 @@ def _head(text: str, members: dict[str, Span]) -> Head:
     own = None if found is None else str(found) if usable else ""
     name = value("name")
     return Head(id=own, name=str(name) if isinstance(name, str) else "", order=_order(value("order")))
+
+
+def _number(value: scan.Value) -> Number | None:
+    return value if isinstance(value, Number) else None
+
+
+def _without(known: dict[int, _T], indexes: set[int]) -> dict[int, _T]:
+    kept = dict(known)
+    for index in indexes:
+        kept.pop(index, None)
+    return kept
 
 
 def _order(value: scan.Value) -> float | None:

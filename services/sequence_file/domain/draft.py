@@ -1,46 +1,36 @@
-"""Edits on their way into a document: applied one by one, written once.
+"""Changes on their way into a document: made one by one, written once.
 
-A draft answers each edit with the shot as it will be, and makes one new document of all that
-succeeded. An edit that fails leaves no trace, so the others of a batch are not its hostages.
+A draft answers each step with the shot as it will be, and makes one new document of all that succeeded. A step that
+fails leaves no trace, so the others of a batch are not its hostages. `take` closes what one caller did and says what
+it was; `take_back` undoes it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import Enum
+from datetime import datetime
 
-from services.kernel.faults import Current
-from services.kernel.strict_json import Json, quote
-from services.sequence_file.domain import faults, patch, scan
+from services.kernel.faults import Current, Fault, invalid_field
+from services.kernel.strict_json import Json, Number
+from services.sequence_file.domain import diff, faults, identity, newcomer, patch, scan, structure, totals
+from services.sequence_file.domain.content import Content, Taken
 from services.sequence_file.domain.document import (
+    BOM,
     Document,
-    Replacement,
+    Head,
     content_etag,
+    figures_of,
     parse_project,
     parse_sequence,
     replaced,
 )
+from services.sequence_file.domain.merge import Rival
+from services.sequence_file.domain.steps import Edit, Insert, InsertRaw, Mode, Place, Remove, Reorder, SetMembers, Step
+
+__all__ = ["Draft", "Shot", "Taken"]
 
 IMMUTABLE = ("id", "sequencePlanId")
-# StoryCore writes `modified_at` by its documentation and `updated_at` in fact.
-_STAMPS = ("modified_at", "updated_at")
-
-
-class Mode(Enum):
-    """How updates are applied to a shot."""
-
-    MERGE_PATCH = "merge patch"  # RFC 7396
-    REPLACE_TOP_LEVEL = "replace top level"  # Object.assign
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edit:
-    """One change of one shot."""
-
-    shot_id: str
-    updates: Mapping[str, Json]
-    mode: Mode = Mode.MERGE_PATCH
-    etag: str | None = None  # what the caller last saw; None: whatever is there
+# Shots have steps of their own.
+_LISTS = ("shots", "storyboard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,137 +45,280 @@ class Shot:
 
 
 class Draft:
-    """A document with edits that are not written yet."""
+    """A document with changes that are not written yet."""
 
-    def __init__(self, document: Document, sequence_id: str) -> None:
-        self.document = document
+    def __init__(self, document: Document, sequence_id: str, seen: Document | None = None) -> None:
+        """`seen`: what the callers' changes were made on, if another program has just put `document` in its place.
+
+        Etags of it still count, and a step that would overwrite what the other program did is refused with
+        EDIT_CONFLICT.
+        """
+        self.base = document
         self.sequence_id = sequence_id
-        self._style = patch.style_of(document.raw)
-        self._shots: dict[int, bytes] = {}
-        self._etags: dict[int, str] = {}
+        self._content = Content(document)
+        self._rival = Rival(seen, document) if seen else None
 
     @property
     def changed(self) -> bool:
-        """Whether any edit changed anything."""
-        return bool(self._shots)
+        """Whether any step changed anything."""
+        return self._content.changed
+
+    @property
+    def head(self) -> Head:
+        """What identifies and orders the sequence, as it is in the draft."""
+        return self._content.head
+
+    @property
+    def shot_count(self) -> int:
+        """How many shots there are in the draft."""
+        return self._content.shot_count
+
+    def has(self, shot_id: str) -> bool:
+        """Whether any shot has the id."""
+        return self._content.is_double(shot_id) or self._content.find(shot_id) is not None
 
     def shot(self, shot_id: str) -> Shot:
         """The shot as it is in the draft. Raises SHOT_NOT_FOUND, DUPLICATE_ID."""
-        return self._shot(self._index(shot_id), shot_id)
+        return self._shot(self._key(shot_id), shot_id)
+
+    def apply(self, step: Step, *, again: bool = False) -> Shot | None:
+        """Make one step; the shot as it will be, None where the step leaves none.
+
+        With `again` the step may have been made before a crash: what is there already is left alone, what cannot be
+        made any more is left out, and a new shot whose place is gone comes last. Else raises SHOT_NOT_FOUND,
+        SHOT_EXISTS, DUPLICATE_ID, INVALID_SHOT_ID, IMMUTABLE_FIELD, EDIT_CONFLICT, and ETAG_MISMATCH when the etag is
+        stale and the change is not there already (RFC 9110, 13.1.1 lets those succeed).
+        """
+        if not again:
+            return self._apply(step)
+        try:
+            if isinstance(step, Insert | InsertRaw) and not self._stands(step.place.after):
+                return self._insert(step, Place())
+            return self._apply(step)
+        except Fault:
+            return None  # nobody waits for it any more; what can be made of the change has been made
 
     def edit(self, edit: Edit) -> Shot:
-        """Apply one edit and answer with the shot as it will be.
-
-        Raises SHOT_NOT_FOUND, DUPLICATE_ID, IMMUTABLE_FIELD, and ETAG_MISMATCH when the etag is
-        stale and the changes are not there already (RFC 9110, 13.1.1 lets those succeed).
-        """
-        index = self._index(edit.shot_id)
-        before = self._bytes(index)
+        """Change one shot. Raises as `apply`."""
+        content = self._content
+        key = self._key(edit.shot_id)
+        before = content.raw(key)
         text = before.decode("latin-1")
-        self._refuse_immutable(text, edit)
+        _refuse_immutable(text, edit)
+        paths: list[str] = []
         apply = patch.merge if edit.mode is Mode.MERGE_PATCH else patch.assign
-        indent = _line_indent(self.document.raw, self.document.starts[index])
-        replacements = apply(text, edit.updates, self._style, indent)
-        if replacements:
-            if edit.etag is not None and edit.etag != self._etag(index):
-                now = self._shot(index, edit.shot_id)
-                raise faults.etag_mismatch(Current(etag=now.etag, document_json=now.document.decode()))
-            self._shots[index] = after = replaced(before, replacements)
-            self._etags[index] = content_etag(after)
-        return self._shot(index, edit.shot_id)
+        if replacements := apply(text, edit.updates, content.style, content.indent(key), paths):
+            self._check_etag(key, edit.shot_id, edit.etag)
+            after = replaced(before, replacements)
+            if self._rival:
+                self._rival.admit_shot(edit.shot_id, after)
+            content.edit(key, after, edit.updates.keys(), paths)
+        return self._shot(key, edit.shot_id)
 
-    def changes(self) -> dict[str, tuple[str, str]]:
-        """Etag before and after of every shot that changed, by shot id."""
-        ids = self.document.shot_ids
-        return {str(ids[i]): (self.document.shot_etag(i), self._etags[i]) for i in self._shots}
+    def put_back(self, shot_id: str, document: bytes) -> Shot:
+        """Give a shot the content that it has in another version, byte for byte but for its number and position.
+
+        Raises SHOT_NOT_FOUND, DUPLICATE_ID, EDIT_CONFLICT. The version's shot must have the same id.
+        """
+        content = self._content
+        key = self._key(shot_id)
+        before, now, then = content.raw(key), content.figures(key), figures_of(document)
+        places = {"number": (now.number, then.number), "position": (now.position, then.position)}
+        updates: dict[str, Json] = {name: here for name, (here, there) in places.items() if here and there}
+        updates |= self._belonging(_members(document), "")
+        after = patch.applied(document, updates, content.style, "")
+        if content_etag(after) != content.etag(key):
+            if self._rival:
+                self._rival.admit_shot(shot_id, after)
+            content.edit(key, after, totals.SOURCES, diff.changed_paths(before, after) or ["order of members"])
+        return self._shot(key, shot_id)
+
+    def replace(self, raw: bytes) -> None:
+        """Put other bytes in place of the whole document; earlier steps of the same turn are void.
+
+        Raises SEQUENCE_FILE_INVALID, and EDIT_CONFLICT where another program has just changed the file.
+        """
+        self.take_back()
+        if raw == self._content.written(None).raw:
+            return
+        document = (parse_sequence if self.sequence_id else parse_project)(raw, self.base.file)
+        if self._rival:
+            self._rival.admit_all()
+        self._content.replace(document)
+
+    def take(self) -> Taken:
+        """What changed since the last `take`."""
+        return self._content.take()
+
+    def take_back(self) -> None:
+        """Undo what changed since the last `take`."""
+        self._content.take_back()
 
     def finish(self, now: datetime) -> Document:
-        """The new document, with its times of change. Every byte that no edit named is copied."""
-        document = self.document
-        shots = [Replacement(document.starts[i], document.ends[i], raw) for i, raw in self._shots.items()]
-        changed = document.spliced(sorted(shots + _stamps(document, now, self._style)))
-        if document.members.keys() & {"metadata", "modified_at"}:
-            return changed
-        return _with_metadata(changed, now, self._style)
+        """The new document, with its times of change. Every byte that no step named is copied."""
+        return self._content.written(now)
 
-    def _index(self, shot_id: str) -> int:
-        index = self.document.find(shot_id)
-        if index is None:
-            raise faults.shot_not_found(shot_id, self.document.file)
-        return index
+    def _apply(self, step: Step) -> Shot | None:
+        match step:
+            case Edit():
+                return self.edit(step)
+            case Insert() | InsertRaw():
+                return self._insert(step, step.place)
+            case Reorder():
+                return self._reorder(step)
+            case Remove():
+                self._remove(step)
+            case SetMembers():
+                self._set_members(step)
+        return None
 
-    def _bytes(self, index: int) -> bytes:
-        return self._shots[index] if index in self._shots else self.document.shot(index)
+    def _insert(self, step: Insert | InsertRaw, place: Place) -> Shot:
+        content = self._content
+        shot = _members(step.document) if isinstance(step, InsertRaw) else step.document
+        shot_id = _id_of(shot, may_be_number=isinstance(step, InsertRaw))
+        if self.has(shot_id):
+            raise faults.shot_exists(shot_id, self.base.file)
+        keys = content.listing().keys
+        index = self._target(place, keys)
+        indent, style = self._look(keys, index)
+        if isinstance(step, InsertRaw):
+            raw, source = step.document, step.source
+        else:
+            raw, source = patch.rendered(dict(step.document), style, indent), ""
+        updates = self._belonging(shot, source)
+        updates |= newcomer.like_the_others(shot, [content.figures(key) for key in keys], index, self.sequence_id)
+        key = content.insert(index, shot_id, patch.applied(raw, updates, style, indent), indent)
+        return self._shot(key, shot_id)
 
-    def _etag(self, index: int) -> str:
-        return self._etags[index] if index in self._etags else self.document.shot_etag(index)
+    def _remove(self, step: Remove) -> None:
+        key = self._key(step.shot_id)
+        self._check_etag(key, step.shot_id, step.etag)
+        if self._rival:
+            self._rival.admit_shot(step.shot_id, None)
+        self._content.remove(key, step.shot_id)
 
-    def _shot(self, index: int, shot_id: str) -> Shot:
+    def _reorder(self, step: Reorder) -> Shot:
+        key = self._key(step.shot_id)
+        keys = self._content.listing().keys
+        index = keys.index(key)
+        others = [each for each in keys if each != key]
+        to = index if step.place.after == step.shot_id else self._target(step.place, others)
+        if to != index:
+            self._check_etag(key, step.shot_id, step.etag)
+            if self._rival:
+                self._rival.admit_move(step.shot_id)
+            self._content.move(key, to)
+        return self._shot(key, step.shot_id)
+
+    def _set_members(self, step: SetMembers) -> None:
+        before = self._content.around()
+        updates = self._members_to_set(before, step)
+        paths: list[str] = []
+        text = before.raw.decode("latin-1")
+        replacements = patch.merge(text, updates, self._content.style, "", paths, text.index("{"))
+        if not replacements:
+            return
+        if step.etag is not None:
+            self._check_file_etag(step.etag)
+        after = before.reread(replaced(before.raw, replacements))
+        if self._rival:
+            self._rival.admit_members(updates, after)
+        self._content.set_members(after, paths)
+
+    def _members_to_set(self, hollow: Document, step: SetMembers) -> dict[str, Json]:
+        updates = dict(step.updates)
+        if "id" in updates:
+            # An editor that sends the whole document back sends its id too, also one that the file does not state.
+            own = hollow.member("id")
+            if updates.pop("id") != (self.sequence_id if own is None else scan.decoded_bytes(own)):
+                raise faults.immutable_field("id")
+        for name in _LISTS:
+            if name in updates:
+                raise faults.immutable_field(name)
+        return updates
+
+    def _belonging(self, shot: Mapping[str, scan.Value], source: str) -> dict[str, Json]:
+        """What a shot of this file has to say of its sequence; one of project.json may say anything."""
+        return newcomer.belonging(shot, self.sequence_id, source) if self.sequence_id else {}
+
+    def _target(self, place: Place, others: list[int]) -> int:
+        """Where among the others a shot will stand."""
+        if place.after is not None:
+            return others.index(self._key(place.after)) + 1
+        if place.index is None:
+            return len(others)
+        if place.index < 0:
+            raise invalid_field("place.index", "must not be negative")
+        return min(place.index, len(others))
+
+    def _look(self, keys: list[int], index: int) -> tuple[str, patch.Style]:
+        """Indentation and layout of a new shot: those of its neighbour."""
+        content = self._content
+        if not keys:
+            lead, _ = structure.opened(content.state.ground, content.style)
+            return lead.rpartition(b"\n")[2].decode("latin-1"), content.style
+        neighbour = keys[max(index - 1, 0)]
+        raw = content.raw(neighbour)
+        on_one_line = len(raw) > 2 and b"\n" not in raw
+        return content.indent(neighbour), content.style.inline() if on_one_line else content.style
+
+    def _check_etag(self, key: int, shot_id: str, etag: str | None) -> None:
+        if etag is None or etag == self._content.etag(key):
+            return
+        # What only the other program changed since the caller looked is merged, not refused.
+        if self._rival and not self._content.is_changed(key) and self._rival.knows(shot_id, etag):
+            return
+        now = self._shot(key, shot_id)
+        raise faults.etag_mismatch(Current(etag=now.etag, document_json=now.document.decode()))
+
+    def _check_file_etag(self, etag: str) -> None:
+        if self._content.turn.changed:  # by somebody who came first, and is not written yet
+            raise faults.etag_mismatch(Current(etag="", document_json=None), "sequence")
+        if etag != self.base.etag and not (self._rival and etag == self._rival.base.etag):
+            raw = self.base.raw.removeprefix(BOM)
+            raise faults.etag_mismatch(Current(etag=self.base.etag, document_json=raw.decode()), "sequence")
+
+    def _stands(self, shot_id: str | None) -> bool:
+        """Whether a new shot can stand behind this one; None: behind the last one."""
+        if shot_id is None:
+            return True
+        return not self._content.is_double(shot_id) and self._content.find(shot_id) is not None
+
+    def _key(self, shot_id: str) -> int:
+        key = self._content.find(shot_id)
+        if key is None:
+            raise faults.shot_not_found(shot_id, self.base.file)
+        return key
+
+    def _shot(self, key: int, shot_id: str) -> Shot:
         return Shot(
             id=shot_id,
-            document=self._bytes(index),
-            etag=self._etag(index),
-            file=self.document.file,
+            document=self._content.raw(key),
+            etag=self._content.etag(key),
+            file=self.base.file,
             sequence_id=self.sequence_id,
         )
 
-    @staticmethod
-    def _refuse_immutable(text: str, edit: Edit) -> None:
-        for name in IMMUTABLE:
-            if name not in edit.updates:
-                continue
-            new = edit.updates[name]
-            own = next((member for member in scan.members(text, 0) if member.name == name), None)
-            # An editor that sends the whole shot back sends these too; only another value is a change.
-            unchanged = patch.same(text, own, new) if own else new is None and edit.mode is Mode.MERGE_PATCH
-            if not unchanged:
-                raise faults.immutable_field(name)
+
+def _members(shot: bytes) -> Mapping[str, scan.Value]:
+    value = scan.decoded_bytes(shot)
+    return value if isinstance(value, dict) else {}
 
 
-def _stamps(document: Document, now: datetime, style: patch.Style) -> list[Replacement]:
-    """The times of change that the document has, and a new `metadata.modified_at` where it has none."""
-    stamps: list[Replacement] = []
-    for name in _STAMPS:
-        if span := document.members.get(name):
-            value, _ = scan.value_at(document.raw[span.start : span.end].decode("latin-1"), 0)
-            stamps.append(Replacement(span.start, span.end, quote(_stamp(value, now)).encode()))
-    metadata = document.members.get("metadata")
-    if metadata and document.raw[metadata.start : metadata.start + 1] == b"{":
-        text = document.raw[metadata.start : metadata.end].decode("latin-1")
-        found = {member.name: member.value for member in scan.members(text, 0)}
-        wanted = set(found) if "modified_at" in document.members else {*found, "modified_at"}
-        times: dict[str, Json] = {name: _stamp(found.get(name), now) for name in _STAMPS if name in wanted}
-        indent = _line_indent(document.raw, metadata.start)
-        stamps += [
-            Replacement(metadata.start + start, metadata.start + end, new)
-            for start, end, new in patch.merge(text, times, style, indent)
-        ]
-    return stamps
+def _id_of(shot: Mapping[str, scan.Value], *, may_be_number: bool) -> str:
+    found = shot.get("id")
+    if not isinstance(found, str) or (isinstance(found, Number) and not may_be_number):
+        raise faults.invalid_shot_id()
+    return identity.shot_id(str(found))
 
 
-def _with_metadata(document: Document, now: datetime, style: patch.Style) -> Document:
-    end = max(span.end for span in document.members.values())
-    new = patch.added_members({"metadata": {"modified_at": _stamp(None, now)}}, style, style.unit)
-    raw = document.raw[:end] + new + document.raw[end:]
-    # A new top-level member, once in a file's life: reading the result again is simpler than moving along.
-    return (parse_sequence if "shots" in document.members else parse_project)(raw, document.file)
-
-
-def _stamp(before: scan.Value, now: datetime) -> str:
-    """The time as JavaScript's toISOString writes it, never before the one that is there."""
-    text = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(before, str):
-        try:
-            earlier = datetime.fromisoformat(before)
-        except ValueError:
-            return text  # not a time: replaced by one
-        if earlier.replace(tzinfo=earlier.tzinfo or UTC) > now:
-            return before
-    return text
-
-
-def _line_indent(raw: bytes, position: int) -> str:
-    """The white space at the beginning of the line of `position`."""
-    start = raw.rfind(b"\n", 0, position) + 1
-    line = raw[start:position]
-    return line[: len(line) - len(line.lstrip(b" \t"))].decode("latin-1")
+def _refuse_immutable(text: str, edit: Edit) -> None:
+    for name in IMMUTABLE:
+        if name not in edit.updates:
+            continue
+        new = edit.updates[name]
+        own = next((member for member in scan.members(text, 0) if member.name == name), None)
+        # An editor that sends the whole shot back sends these too; only another value is a change.
+        unchanged = patch.same(text, own, new) if own else new is None and edit.mode is Mode.MERGE_PATCH
+        if not unchanged:
+            raise faults.immutable_field(name)

@@ -2,6 +2,8 @@
 
 from services.kernel.faults import Code, Current, Fault
 
+_MOST_REFUSED = 2048  # characters of a refused value that travel with its error
+
 
 def invalid_sequence_id() -> Fault:
     """The id is one that no file can have; it is not repeated, since it may be anything."""
@@ -112,13 +114,70 @@ def immutable_field(name: str) -> Fault:
     )
 
 
-def etag_mismatch(current: Current) -> Fault:
-    """Somebody else changed the shot since the caller saw it."""
+def etag_mismatch(current: Current, what: str = "shot") -> Fault:
+    """Somebody else changed the shot, or sequence, since the caller saw it."""
     return Fault(
         Code.ABORTED,
         "ETAG_MISMATCH",
-        "the shot was changed since you read it; look at the current value and decide again",
+        f"the {what} was changed since you read it; look at the current value and decide again",
         current=current,
+    )
+
+
+def edit_conflict(shot_id: str, pointer: str, refused_json: str | None, current: Current) -> Fault:
+    """Another program changed the same member in the same instant; its value is in the file.
+
+    `pointer` (RFC 6901) is within the shot, or within the document where `shot_id` is "". `current` has their value
+    as JSON text (None where there is none) and the etag of the shot, else of the file, as it is there now.
+    """
+    what = f"{pointer or 'all'} of {f'shot {shot_id!r}' if shot_id else 'the sequence'}"
+    refused = {"refused_json": refused_json} if refused_json and len(refused_json) <= _MOST_REFUSED else {}
+    return Fault(
+        Code.ABORTED,
+        "EDIT_CONFLICT",
+        f"another program changed {what} in the same instant; look at its value and decide again",
+        metadata={"shot_id": shot_id, "pointer": pointer, **refused},
+        current=current,
+    )
+
+
+def sequence_exists(sequence_id: str, file: str) -> Fault:
+    """A new sequence has the id, or would have the file, of one that is there."""
+    return Fault(
+        Code.ALREADY_EXISTS,
+        "SEQUENCE_EXISTS",
+        f"there is a sequence {sequence_id!r} already, in {file}",
+        metadata={"sequence_id": sequence_id, "file": file},
+    )
+
+
+def shot_exists(shot_id: str, file: str) -> Fault:
+    """A new shot has the id of one that is there."""
+    return Fault(
+        Code.ALREADY_EXISTS,
+        "SHOT_EXISTS",
+        f"there is a shot {shot_id!r} already, in {file}",
+        metadata={"shot_id": shot_id, "file": file},
+    )
+
+
+def version_not_found(file: str, revision: int) -> Fault:
+    """The file never had the version, or it is no longer kept."""
+    return Fault(
+        Code.NOT_FOUND,
+        "VERSION_NOT_FOUND",
+        f"{file} has no version {revision}, or it is no longer kept; ListVersions names those that are",
+        metadata={"file": file, "revision": str(revision)},
+    )
+
+
+def revision_too_old(oldest: int, revision: int, log_id: str) -> Fault:
+    """A watch cannot go on behind a revision: forgotten, of another log, or still to come."""
+    return Fault(
+        Code.OUT_OF_RANGE,
+        "REVISION_TOO_OLD",
+        "the changes behind this revision are not kept in this log; read the project anew and go on from its revision",
+        metadata={"oldest_revision": str(oldest), "revision": str(revision), "log_id": log_id},
     )
 
 

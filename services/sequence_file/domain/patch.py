@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from services.kernel.strict_json import Json, Number, quote
 from services.sequence_file.domain import scan
-from services.sequence_file.domain.document import Replacement
+from services.sequence_file.domain.document import Replacement, replaced
 from services.sequence_file.domain.scan import Member
 
 
@@ -46,10 +46,19 @@ def style_of(raw: bytes) -> Style:
     return Style("\r\n" if "\r\n" in gap else "\n", unit or "  ", colon, ", ")
 
 
-def merge(text: str, patch: Mapping[str, Json], style: Style, indent: str, start: int = 0) -> list[Replacement]:
+def merge(
+    text: str,
+    patch: Mapping[str, Json],
+    style: Style,
+    indent: str,
+    changed: list[str],
+    start: int = 0,
+    prefix: str = "",
+) -> list[Replacement]:
     """JSON Merge Patch (RFC 7396) of the object at `start`, whose line is indented by `indent`.
 
-    Empty where the patch changes nothing: a value that is already there stays as it is written.
+    Empty where the patch changes nothing: a value that is already there stays as it is written. The members that
+    change are added to `changed`, those of nested objects as `generation.prompt`.
     """
     removed: set[str] = set()
     added: dict[str, Json] = {}
@@ -61,27 +70,43 @@ def merge(text: str, patch: Mapping[str, Json], style: Style, indent: str, start
         if new is None:
             if old:
                 removed.add(name)
+                changed.append(prefix + name)
         elif not old:
             added[name] = _without_nulls(new)
+            changed.append(prefix + name)
         elif isinstance(new, dict) and text[old.start] == "{":
-            out += merge(text, new, style, inner if inner is not None else indent, old.start)
-        else:
-            out += _replaced(text, old, _without_nulls(new), style, inner)
+            deeper = inner if inner is not None else indent
+            out += merge(text, new, style, deeper, changed, old.start, f"{prefix}{name}.")
+        elif replacement := _replaced(text, old, _without_nulls(new), style, inner):
+            out += replacement
+            changed.append(prefix + name)
     return sorted(out + _structure(text, start, list(found.values()), removed, added, style, indent, inner))
 
 
-def assign(text: str, patch: Mapping[str, Json], style: Style, indent: str, start: int = 0) -> list[Replacement]:
-    """Each member of the patch in place of the object's own, as Object.assign does."""
+def assign(
+    text: str, patch: Mapping[str, Json], style: Style, indent: str, changed: list[str], start: int = 0
+) -> list[Replacement]:
+    """Each member of the patch in place of the object's own, as Object.assign does; `changed` as in `merge`."""
     added: dict[str, Json] = {}
     out: list[Replacement] = []
     found = _by_name(text, start)
     inner = _member_indent(text, start, found)
     for name, new in patch.items():
-        if old := found.get(name):
-            out += _replaced(text, old, new, style, inner)
-        else:
+        old = found.get(name)
+        if not old:
             added[name] = new
+        elif replacement := _replaced(text, old, new, style, inner):
+            out += replacement
+        else:
+            continue
+        changed.append(name)
     return sorted(out + _structure(text, start, list(found.values()), set(), added, style, indent, inner))
+
+
+def applied(raw: bytes, patch: Mapping[str, Json], style: Style, indent: str) -> bytes:
+    """An object's bytes after a JSON Merge Patch."""
+    text = raw.decode("latin-1")
+    return replaced(raw, merge(text, patch, style, indent, [], text.index("{")))
 
 
 def same(text: str, member: Member, new: Json) -> bool:
@@ -89,7 +114,19 @@ def same(text: str, member: Member, new: Json) -> bool:
     return _equal(scan.decoded(text, member.start, member.end), new)
 
 
-def added_members(members: Mapping[str, Json], style: Style, indent: str) -> bytes:
+def rendered(value: Json, style: Style, indent: str) -> bytes:
+    """A value as it is written on a line that is indented by `indent`."""
+    return "".join(_render(value, style, indent)).encode()
+
+
+def line_indent(raw: bytes, position: int) -> str:
+    """The white space at the beginning of the line of `position`."""
+    start = raw.rfind(b"\n", 0, position) + 1
+    line = raw[start:position]
+    return line[: len(line) - len(line.lstrip(b" \t"))].decode("latin-1")
+
+
+def _added_members(members: Mapping[str, Json], style: Style, indent: str) -> bytes:
     """Members to be put behind the last one of an object whose members are indented by `indent`."""
     lead = f",{style.newline}{indent}" if style.newline else style.comma
     return "".join(f"{lead}{_member(name, value, style, indent)}" for name, value in members.items()).encode()
@@ -112,7 +149,7 @@ def _replaced(text: str, old: Member, new: Json, style: Style, indent: str | Non
     written = text[old.start : old.end]
     on_one_line = indent is None or (written[0] in "[{" and len(written) > 2 and "\n" not in written)
     shape = style.inline() if on_one_line else style
-    return [Replacement(old.start, old.end, "".join(_render(new, shape, indent or "")).encode())]
+    return [Replacement(old.start, old.end, rendered(new, shape, indent or ""))]
 
 
 def _structure(
@@ -137,7 +174,7 @@ def _structure(
         lines = style.newline if inner is not None or not members else ""
         level = inner if inner is not None else indent + style.unit
         shape = style if lines else style.inline()
-        first = added_members(added, shape, level).decode().removeprefix(",").lstrip(" \r\n\t")
+        first = _added_members(added, shape, level).decode().removeprefix(",").lstrip(" \r\n\t")
         whole = f"{lines}{level}{first}{lines}{indent}" if lines else first
         return [Replacement(start + 1, close, whole.encode())]
     out: list[Replacement] = []
@@ -149,7 +186,7 @@ def _structure(
             out.append(Replacement(run.name_start, member.name_start, b""))
             run = None
     tail = members[-1].end if run else kept[-1].end
-    new = added_members(added, style if inner is not None else style.inline(), inner or "") if added else b""
+    new = _added_members(added, style if inner is not None else style.inline(), inner or "") if added else b""
     if new or run:
         out.append(Replacement(kept[-1].end, tail, new))
     return out

@@ -137,6 +137,11 @@ def decoded(text: str, start: int, end: int) -> Value:
     return cast(Value, _DECODER.decode(text[start:end].encode("latin-1").decode("utf-8")))
 
 
+def decoded_bytes(raw: bytes) -> Value:
+    """The value of one whole JSON text."""
+    return cast(Value, _DECODER.decode(raw.decode("utf-8")))
+
+
 def place(raw: bytes, position: int) -> tuple[int, int]:
     """Line and column of a byte offset, both from 1, columns in characters."""
     line_start = raw.rfind(b"\n", 0, position) + 1

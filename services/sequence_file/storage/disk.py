@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 
 # Never a terminal, never blocked by a pipe, never through a link that took the file's place.
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-_RENAME_EXCHANGE = 2  # linux/fs.h
-# What file systems answer that cannot exchange two names.
-_NO_EXCHANGE = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2  # linux/fs.h
+# What file systems answer that cannot exchange two names, or give a name only where it is free.
+_NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 def _load_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
@@ -74,16 +74,22 @@ class Disk:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def may_write(self, folder: int, name: str) -> bool:
-        """Whether this process could open the file for writing."""
-        return os.access(name, os.W_OK, dir_fd=folder, effective_ids=True)
+        """Whether this process could open the file for writing; of a missing one, that nothing keeps it from that."""
+        if os.access(name, os.W_OK, dir_fd=folder, effective_ids=True):
+            return True
+        return not os.access(name, os.F_OK, dir_fd=folder, effective_ids=True)
 
     def open_to_read(self, folder: int, name: str) -> int:
         """A descriptor for reading. ELOOP for a link; a pipe does not block."""
         return os.open(name, os.O_RDONLY | _SAFE, dir_fd=folder)
 
-    def create(self, folder: int, name: str, mode: int) -> int:
-        """A descriptor of a new file with exactly this mode. FileExistsError where the name is taken."""
-        descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE, mode, dir_fd=folder)
+    def create(self, folder: int, name: str, mode: int | None) -> int:
+        """A descriptor of a new file with exactly this mode; None: with that of the umask. FileExistsError where the
+        name is taken."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
+        descriptor = os.open(name, flags, 0o666 if mode is None else mode, dir_fd=folder)
+        if mode is None:
+            return descriptor
         try:
             os.fchmod(descriptor, mode)
         except BaseException:
@@ -155,9 +161,27 @@ class Disk:
             raise ExchangeUnsupported
         if self._renameat2(folder, os.fsencode(one), folder, os.fsencode(other), _RENAME_EXCHANGE) == 0:
             return
-        if (number := ctypes.get_errno()) in _NO_EXCHANGE:
+        if (number := ctypes.get_errno()) in _NOT_SUPPORTED:
             raise ExchangeUnsupported
         raise OSError(number, os.strerror(number), one)
+
+    def rename_new(self, folder: int, old: str, new: str) -> None:
+        """The file `old` takes the name `new`, which nothing has yet. Raises FileExistsError."""
+        if self._renameat2 is not None:
+            if self._renameat2(folder, os.fsencode(old), folder, os.fsencode(new), _RENAME_NOREPLACE) == 0:
+                return
+            if (number := ctypes.get_errno()) not in _NOT_SUPPORTED:
+                raise OSError(number, os.strerror(number), new)
+        os.link(old, new, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        os.unlink(old, dir_fd=folder)
+
+    def move(self, folder: int, old: str, into: int, new: str) -> None:
+        """The file `old` goes into another folder of the same file system as `new`, whatever had that name."""
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=into)
+
+    def link(self, folder: int, name: str, into: int, new: str) -> None:
+        """A second name for a file, in another folder of the same file system. Raises FileExistsError."""
+        os.link(name, new, src_dir_fd=folder, dst_dir_fd=into, follow_symlinks=False)
 
     def rename(self, folder: int, old: str, new: str) -> None:
         """The file `old` takes the name `new`, whatever had it."""
@@ -177,3 +201,11 @@ class Disk:
         except BlockingIOError:
             return False
         return True
+
+    def unlock(self, descriptor: int) -> None:
+        """Give the lock of an open file back and leave the file open."""
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def stat_path(self, path: str) -> os.stat_result:
+        """The stat of what stands under a whole path, to compare with an open file; links above it are followed."""
+        return os.stat(path, follow_symlinks=False)

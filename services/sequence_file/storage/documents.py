@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from services.kernel.faults import Fault
 from services.sequence_file.domain import faults
-from services.sequence_file.domain.document import Document, parse_project, parse_sequence
-from services.sequence_file.domain.ports import PROJECT_FILE
+from services.sequence_file.domain.document import Document, bytes_etag, parse_project, parse_sequence
+from services.sequence_file.domain.ports import PROJECT_FILE, SequenceFile
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.places import Place, refuse_unsafe
 from services.sequence_file.storage.trouble import reading_failed
@@ -37,6 +37,11 @@ class Entry:
     raw: bytes
     document: Document | None
     fault: Fault | None
+    sequence: SequenceFile | None = None  # what was made of the document, kept with it
+
+    def etag(self) -> str:
+        """Strong hash of the bytes."""
+        return self.document.etag if self.document else bytes_etag(self.raw)
 
     def opened(self) -> Document:
         """The document. Raises what is wrong with the file."""
@@ -122,11 +127,15 @@ class Documents:
             self._disk.close(descriptor)
         if known and known.raw == raw:
             return Entry(signature(before), before, read_at, known.raw, known.document, known.fault)
-        parse = parse_project if place.file == PROJECT_FILE else parse_sequence
         try:
             return Entry(signature(before), before, read_at, raw, parse(raw, place.file), None)
         except Fault as fault:
             return Entry(signature(before), before, read_at, raw, None, fault.again())  # without what it saw
+
+
+def parse(raw: bytes, file: str) -> Document:
+    """The document of a file by its name. Raises SEQUENCE_FILE_INVALID."""
+    return (parse_project if file == PROJECT_FILE else parse_sequence)(raw, file)
 
 
 def signature(found: os.stat_result) -> Signature:

@@ -1,39 +1,52 @@
 """Projects in folders on disk: the real `Sequences`."""
 
 import asyncio
-import os
-import stat
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from typing import TypeVar
 
 from services.kernel.faults import Fault
-from services.sequence_file.domain import faults, identity
+from services.sequence_file.domain import faults
+from services.sequence_file.domain.changes import Trashed, Version
 from services.sequence_file.domain.document import Document
-from services.sequence_file.domain.draft import Shot
-from services.sequence_file.domain.library import arranged, unreachable
 from services.sequence_file.domain.ports import (
     PROJECT_FILE,
     Apply,
+    Caller,
+    Outcome,
+    Plan,
     Project,
     Request,
-    SequenceFile,
     Target,
-    Unreachable,
+    Watch,
 )
+from services.sequence_file.storage.answers import Change
+from services.sequence_file.storage.commit import Commit
 from services.sequence_file.storage.disk import Disk
-from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
-from services.sequence_file.storage.places import SEQUENCES_FOLDER, Place, ProjectFolder, Roots, refuse_unreadable
+from services.sequence_file.storage.documents import Documents
+from services.sequence_file.storage.finishing import Finishing
+from services.sequence_file.storage.folders import Folders
+from services.sequence_file.storage.history import History
+from services.sequence_file.storage.holding import Holding
+from services.sequence_file.storage.log import Log
+from services.sequence_file.storage.outside import Outside
+from services.sequence_file.storage.places import Place, ProjectFolder, Roots, place_of_key
 from services.sequence_file.storage.queues import Queues
-from services.sequence_file.storage.scans import Scans
-from services.sequence_file.storage.trouble import reading_failed
-from services.sequence_file.storage.writer import Change, Writer
+from services.sequence_file.storage.recovery import Recovery, Unfinished
+from services.sequence_file.storage.transactions import Transactions
+from services.sequence_file.storage.trouble import reading_failed, writing_failed
+from services.sequence_file.storage.versions import Versions
+from services.sequence_file.storage.watching import Watching
+from services.sequence_file.storage.writer import Writer
 
 # A thread that waits for a lock sleeps; there may be as many as files that others hold.
 _THREADS = 64
+# Seconds that somebody may hold a file's lock before a look at what other programs did goes on without it.
+_NOTICE_PATIENCE = 5.0
 
 T = TypeVar("T")
 
@@ -42,26 +55,36 @@ class FileSequences:
     """Fills `domain.ports.Sequences` with the files below the allowed roots."""
 
     def __init__(self, roots: Sequence[str], *, disk: Disk | None = None, cache_bytes: int = 256 << 20) -> None:
-        self._disk = disk or Disk()
+        self._disk = disk = disk or Disk()
         self._roots = Roots(roots)
-        self._documents = Documents(self._disk, cache_bytes)
-        self._writer = Writer(self._disk, self._documents)
-        self._scans = Scans(self._project)
+        self._documents = documents = Documents(disk, cache_bytes)
+        self._folders = Folders(disk, self._roots, documents)
+        self._history = History(disk)
+        recovery, outside = Recovery(disk, self._history), Outside(self._history)
+        self._commit = Commit(disk, documents, self._history, recovery)
+        finishing = Finishing(disk, self._commit, recovery, outside, self._history, self.log_of, self._hold)
+        self._finishing = finishing
+        self._transactions = Transactions(disk, self._commit, recovery, outside, finishing, self.log_of, self._hold)
+        self._writer = Writer(disk, documents, self._commit, recovery, outside, self.log_of, self._finish)
+        self._versions = Versions(disk, self._roots, documents, self._history, self.log_of)
+        self._guard = threading.Lock()
+        self._logs: dict[tuple[str, tuple[str, ...]], Log] = {}
         self._at_work: dict[tuple[str, str], Place] = {}  # what the leader of a target writes now
         self._arrivals: Queues[tuple[str, str], tuple[Target, Change]] = Queues()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
+        self._watching = Watching(disk, self._roots, documents, self.log_of, self.notice)
 
     async def project(self, path: str) -> Project:
         """See `Sequences.project`."""
-        return await self._in_thread(lambda: self._scans.get(self._roots.project(path)))
+        return await self._in_thread(lambda: self._folders.project(self._roots.project(path)))
 
     async def project_file(self, path: str) -> Document:
         """See `Sequences.project_file`."""
-        return await self._in_thread(lambda: self._project_file(path))
+        return await self._in_thread(lambda: self._folders.project_file(path))
 
-    async def change(self, path: str, target: Target, apply: Apply, request: Request | None, deadline: float) -> Shot:
+    async def change(self, path: str, target: Target, apply: Apply, caller: Caller) -> Outcome:
         """See `Sequences.change`."""
-        change = Change(apply, request)
+        change = Change(apply, caller)
         locked = ""
 
         def give_up() -> None:
@@ -74,7 +97,7 @@ class FileSequences:
         key = path, target.name
         if self._arrivals.leave(key, [(target, change)]):
             self._threads.submit(self._lead, key)
-        timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), give_up)
+        timer = asyncio.get_running_loop().call_later(caller.deadline - time.monotonic(), give_up)
         try:
             return await asyncio.wrap_future(change.future)
         except asyncio.CancelledError:
@@ -84,102 +107,159 @@ class FileSequences:
         finally:
             timer.cancel()
 
-    def _lead(self, key: tuple[str, str]) -> None:
-        """Find the file for all changes of a target that have come, have them written, and again."""
-        while arrivals := self._arrivals.take(key):
-            changes: defaultdict[Place, list[Change]] = defaultdict(list)
+    async def change_many(self, path: str, plan: Plan, caller: Caller) -> Outcome:
+        """See `Sequences.change_many`."""
+        given_up = threading.Event()
+
+        def work() -> Outcome:
+            folder = self._roots.project(path)
             try:
-                folder = self._roots.project(key[0])
-                project = _reading(lambda: self._project(folder, to_write=True))  # noqa: B023  # called at once
-            except Exception as error:  # noqa: BLE001  # whatever it is, the callers are waiting for it
-                for _, change in arrivals:
-                    change.refuse(error)
-                continue
-            for target, change in arrivals:
-                try:
-                    changes[_reading(lambda: self._roots.entry(folder, target.choose(project)))].append(change)  # noqa: B023
-                except Exception as error:  # noqa: BLE001  # the same
-                    change.refuse(error)
-            for place, those in changes.items():
-                self._at_work[key] = place
-                self._writer.submit(place, those)
-                del self._at_work[key]
+                return self._transactions.run(
+                    folder, lambda: self._folders.look(folder, to_write=True), plan, caller, given_up
+                )
+            except OSError as error:
+                raise writing_failed("the project", error) from error
+
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(caller.deadline - time.monotonic(), given_up.set)
+        try:
+            return await loop.run_in_executor(self._threads, work)
+        finally:
+            timer.cancel()
+            given_up.set()  # who was ended by a deadline does not wait for a lock any more
+
+    async def answered(self, path: str, request: Request) -> Outcome | None:
+        """See `Sequences.answered`."""
+        return await self._in_thread(lambda: self._answered(self._roots.project(path), request))
+
+    async def versions(self, path: str, file: str) -> Sequence[Version]:
+        """See `Sequences.versions`."""
+        return await self._in_thread(lambda: self._versions.of(self._noticed(path, file)))
+
+    async def version(self, path: str, file: str, revision: int) -> Document:
+        """See `Sequences.version`."""
+        return await self._in_thread(lambda: self._versions.document(self._noticed(path, file), revision))
+
+    async def trash(self, path: str) -> Sequence[Trashed]:
+        """See `Sequences.trash`."""
+        return await self._in_thread(lambda: self._versions.trash(self._roots.project(path)))
+
+    async def watch(self, path: str, after: int | None, log_id: str) -> Watch:
+        """See `Sequences.watch`."""
+        return await self._watching.follow(path, after, log_id)
+
+    def log_of(self, place: Place) -> Log:
+        """The log of the project that a file belongs to."""
+        key = (place.root, place.owner)
+        with self._guard:
+            if (log := self._logs.get(key)) is None:
+
+                def kept(file_key: str) -> Collection[int]:
+                    return self._history.kept(place_of_key(place.root, place.owner, file_key))
+
+                log = self._logs[key] = Log(self._disk, place.root, place.owner, keep=kept)
+            return log
+
+    def notice(self, place: Place) -> None:
+        """Write down what another program did to a file. Raises Fault, OSError."""
+        self._writer.notice(place, _NOTICE_PATIENCE)
 
     def close(self) -> None:
         """Wait for the writes that have begun."""
         self._threads.shutdown(wait=True)
-        self._writer.close()
+        self._watching.close()
+        self._commit.close()
+        self._history.close()
+        for log in self._logs.values():
+            log.close()
+
+    def flush(self) -> None:
+        """Wait until what is done behind the answers is done."""
+        self._history.flush()
+
+    def idle(self) -> bool:
+        """Whether nothing is being written."""
+        return self._writer.idle() and self._arrivals.idle()
+
+    def _lead(self, key: tuple[str, str]) -> None:
+        """Find the file for all changes of a target that have come, have them written, and again."""
+        while arrivals := self._arrivals.take(key):
+            try:
+                folder = self._roots.project(key[0])
+                with ExitStack() as stack:
+                    if any(target.structural for target, _ in arrivals):
+                        self._take_structure_lock(stack, folder, [change for _, change in arrivals])
+                    self._write(key, folder, arrivals)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the callers are waiting for it
+                for _, change in arrivals:
+                    change.refuse(error)
+
+    def _write(self, key: tuple[str, str], folder: ProjectFolder, arrivals: list[tuple[Target, Change]]) -> None:
+        changes: defaultdict[Place, list[Change]] = defaultdict(list)
+        project = _reading(lambda: self._folders.look(folder, to_write=True))
+        for target, change in arrivals:
+            try:
+                place = _reading(lambda: self._roots.entry(folder, target.choose(project)))  # noqa: B023  # called at once
+            except Exception as error:  # noqa: BLE001  # this one alone is refused
+                self._answer_again(folder, change, error)
+                continue
+            changes[place].append(change)
+        for place, those in changes.items():
+            self._at_work[key] = place
+            self._writer.submit(place, those)
+            del self._at_work[key]
+
+    def _answer_again(self, folder: ProjectFolder, change: Change, error: Exception) -> None:
+        """What a request asked for may be impossible now because it is done: then its answer is given again."""
+        try:
+            request = change.caller.request
+            known = _reading(lambda: self._answered(folder, request)) if request else None
+        except Fault as worse:
+            change.refuse(worse)
+            return
+        if known is None:
+            change.refuse(error)
+        elif change.future.set_running_or_notify_cancel():
+            change.future.set_result(known)
+
+    def _answered(self, folder: ProjectFolder, request: Request) -> Outcome | None:
+        log = self.log_of(Place(folder.root, folder.below, PROJECT_FILE, PROJECT_FILE))
+        log.catch_up()
+        return log.answer(request)
+
+    def _take_structure_lock(self, stack: ExitStack, folder: ProjectFolder, changes: Sequence[Change]) -> None:
+        until = max(change.caller.deadline for change in changes)
+        lock = self._transactions.structure_lock(folder)
+        stack.callback(lock.release)
+        try:
+            taken = lock.acquire(lambda: time.monotonic() < until)
+        except OSError as error:
+            raise writing_failed("the project", error) from error
+        if not taken:
+            raise faults.lock_timeout("the project")
+
+    def _finish(self, place: Place, unfinished: Unfinished) -> None:
+        """Finish a change of several files that a killed server left."""
+        self._finishing.finish(ProjectFolder(place.root, place.owner), unfinished, threading.Event())
+
+    def _hold(self, folder: ProjectFolder, given_up: threading.Event) -> Holding:
+        return Holding(self._disk, self._documents, self._roots.entry, folder, given_up)
+
+    def _noticed(self, path: str, file: str) -> Place:
+        """A file of a project, once what other programs did to it is written down, where that can be."""
+        folder = self._roots.project(path)
+        place = self._roots.entry(folder, file)
+        log = self.log_of(place)
+        log.catch_up()
+        if log.log_id:
+            try:
+                self.notice(place)
+            except (OSError, Fault):
+                pass  # a project that cannot be written can be read all the same
+        return place
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, _reading, work)
-
-    def _project(self, folder: ProjectFolder, *, to_write: bool = False) -> Project:
-        good: list[SequenceFile] = []
-        bad: list[Unreachable] = []
-        until = time.monotonic() + PATIENCE
-        has_project_file = os.path.lexists(os.path.join(folder.path, PROJECT_FILE))
-        inner = os.path.join(folder.path, SEQUENCES_FOLDER)
-        if not os.path.lexists(inner):
-            if not has_project_file:
-                raise faults.project_not_found(folder.path)
-            return Project(path=folder.path, sequences=(), unreachable=(), has_project_file=True)
-        where = self._roots.folder(folder, SEQUENCES_FOLDER)
-        try:
-            opened = self._disk.open_folder(where.root, *where.below)
-        except OSError as error:
-            raise reading_failed(SEQUENCES_FOLDER, error) from error
-        try:
-            refuse_unreadable(SEQUENCES_FOLDER, self._disk.fstat(opened))
-            for name, found in self._disk.entries(opened):
-                if not identity.is_sequence_file(name):
-                    continue
-                file = f"{SEQUENCES_FOLDER}/{name}"
-                place = Place(where.root, where.below, name, file)
-                try:
-                    good.append(self._sequence(folder, opened, place, found, until, to_write=to_write))
-                except FileNotFoundError:
-                    continue  # removed between the listing and the look
-                except Fault as fault:
-                    bad.append(unreachable(file, fault))
-        finally:
-            self._disk.close(opened)
-        return arranged(folder.path, good, bad, has_project_file)
-
-    def _sequence(
-        self, folder: ProjectFolder, opened: int, place: Place, found: os.stat_result, until: float, *, to_write: bool
-    ) -> SequenceFile:
-        if stat.S_ISLNK(found.st_mode):
-            place = self._roots.entry(folder, place.file)
-            entry = self._entry_elsewhere(place, until)
-        else:
-            entry = self._documents.get(opened, place, found, until, to_write=to_write)
-        document = entry.opened()
-        return SequenceFile(
-            document=document,
-            id=identity.id_of(document.head.id, place.file),
-            modified=datetime.fromtimestamp(entry.stat.st_mtime, UTC),
-        )
-
-    def _project_file(self, path: str) -> Document:
-        folder = self._roots.project(path)
-        try:
-            entry = self._entry_elsewhere(self._roots.entry(folder, PROJECT_FILE), time.monotonic() + PATIENCE)
-        except FileNotFoundError:
-            raise faults.project_not_found(path) from None
-        return entry.opened()
-
-    def _entry_elsewhere(self, place: Place, until: float) -> Entry:
-        """The entry of a file whose folder is not open yet."""
-        try:
-            opened = self._disk.open_folder(place.root, *place.below)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise reading_failed(place.file, error) from error
-        try:
-            return self._documents.get(opened, place, self._disk.stat(opened, place.name), until)
-        finally:
-            self._disk.close(opened)
 
 
 def _reading(work: Callable[[], T]) -> T:

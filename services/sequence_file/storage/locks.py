@@ -20,13 +20,20 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.0002, 0.004  # seconds between two tries
 _ATTEMPTS = 5  # how often `.shotline` may be deleted while one lock is taken
 
 
-class FileLock:
-    """The exclusive lock of one file, taken by `acquire` and given back by `release`."""
+class Lock:
+    """An exclusive lock of a project folder, taken by `acquire` and given back by `release`."""
 
-    def __init__(self, disk: Disk, place: Place) -> None:
+    def __init__(self, disk: Disk, root: str, owner: tuple[str, ...], key: str) -> None:
+        """`owner`: the project's folders below the root; `key`: what the lock is called there."""
         self._disk = disk
-        self._place = place
+        self._project = (root, *owner)
+        self._key = key
         self._held: int | None = None
+
+    @classmethod
+    def of_file(cls, disk: Disk, place: Place) -> "Lock":
+        """The lock of a file: who holds it may change the file."""
+        return cls(disk, place.root, place.owner, place.key)
 
     def acquire(self, go_on: Callable[[], bool]) -> bool:
         """Wait for the lock as long as `go_on` says so; whether it was taken. Raises OSError."""
@@ -40,11 +47,11 @@ class FileLock:
     def _acquire(self, go_on: Callable[[], bool]) -> bool:
         folder = self._open_folder()
         try:
-            turnstile = self._wait(folder, f"{self._place.key}.turn", go_on)
+            turnstile = self._wait(folder, f"{self._key}.turn", go_on)
             if turnstile is None:
                 return False
             try:
-                self._held = self._wait(folder, f"{self._place.key}.lock", go_on)
+                self._held = self._wait(folder, f"{self._key}.lock", go_on)
             finally:
                 self._disk.close(turnstile)
         finally:
@@ -62,19 +69,18 @@ class FileLock:
         return self._held is None or self._disk.fstat(self._held).st_nlink == 0
 
     def _open_folder(self) -> int:
-        root, owner = self._place.root, self._place.owner
         try:
-            return self._disk.open_folder(root, *owner, STATE_FOLDER, _FOLDER)
+            return self._disk.open_folder(*self._project, STATE_FOLDER, _FOLDER)
         except FileNotFoundError:
             self._make_folders()
-            return self._disk.open_folder(root, *owner, STATE_FOLDER, _FOLDER)
+            return self._disk.open_folder(*self._project, STATE_FOLDER, _FOLDER)
 
     def _make_folders(self) -> None:
-        """Nothing here is synced: locks die with the power anyway, and the journal syncs its own path."""
-        project = self._disk.open_folder(self._place.root, *self._place.owner)
+        """Nothing here is synced: locks die with the power anyway, and the log syncs its own path."""
+        project = self._disk.open_folder(*self._project)
         try:
             self._disk.make_folder(project, STATE_FOLDER)
-            state = self._disk.open_folder(self._place.root, *self._place.owner, STATE_FOLDER)
+            state = self._disk.open_folder(*self._project, STATE_FOLDER)
             try:
                 self._ignore(state)
                 self._disk.make_folder(state, _FOLDER)

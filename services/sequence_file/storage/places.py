@@ -93,6 +93,15 @@ class Roots:
         return None
 
 
+def place_of_key(root: str, owner: tuple[str, ...], key: str) -> Place:
+    """The place of a project's file by its `Place.key`."""
+    prefix = f"{SEQUENCES_FOLDER}."
+    if key.startswith(prefix):
+        name = key.removeprefix(prefix)
+        return Place(root, (*owner, SEQUENCES_FOLDER), name, f"{SEQUENCES_FOLDER}/{name}")
+    return Place(root, owner, key, key)
+
+
 def _is_in_sequences(name: str, folder: tuple[str, ...]) -> bool:
     """Whether a file stands in the sequences folder of a project. A project may be called `sequences` itself."""
     return name != PROJECT_FILE and folder[-1:] == (SEQUENCES_FOLDER,)

@@ -1,10 +1,6 @@
-"""`shotline project …`: what people and programs get, and the exit codes."""
+"""`shotline project …`: looking at shots and changing them, what people and programs get, and the exit codes."""
 
 import json
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,9 @@ from tests.e2e.conftest import Shotline
 from tests.services.cli.conftest import Cli
 
 FIRST = "sequences/sequence_001.json"
+
+
+COPIED = 1.0  # seconds after a write by which what it wrote has its copy in the history
 
 
 def rewrite(file: Path, old: str, new: str) -> None:
@@ -152,6 +151,29 @@ def test_update_changes_what_is_named_and_keeps_the_rest(cli: Cli, film: Path) -
     assert json.loads((film / FIRST).read_text())["shots"][1] == expected
 
 
+def test_a_regular_shot_is_changed_and_shown_by_a_dash(cli: Cli, film: Path) -> None:
+    before = json.loads((film / "project.json").read_text())
+    updated = cli("project", "update", "film", "-", "title-card", "--set", "notes=chalk", "--json").document
+    assert updated["storedIn"] == {"file": "project.json"}
+    assert updated["shot"] == {**before["shots"][0], "notes": "chalk"}
+    assert json.loads((film / "project.json").read_text())["shots"] == [updated["shot"]]
+    assert cli("project", "show", "film", "-", "title-card", "--json").document["shot"] == updated["shot"]
+    assert [row.split()[0] for row in cli("project", "shots", "film", "-").out.splitlines()] == ["id", "title-card"]
+
+
+def test_a_copy_in_project_json_is_not_listed_with_the_regular_shots(cli: Cli, film: Path) -> None:
+    rewrite(film / "project.json", '"shots": [', '"shots": [{"id": "arrival-1"},')
+    assert list(cli("project", "shots", "film", "-", "--json").document["etags"]) == ["title-card"]
+
+
+def test_update_without_a_shot_changes_the_sequence_itself(cli: Cli, film: Path) -> None:
+    told = cli("project", "update", "film", "1", "--set", "name=The Ferry", "--set", "metadata.status=locked")
+    assert told.out.startswith(f"✓ {FIRST}: changed  (revision ")
+    document = json.loads((film / FIRST).read_text())
+    assert (document["name"], document["metadata"]["status"]) == ("The Ferry", "locked")
+    assert "it was so already" in cli("project", "update", "film", "1", "--set", "name=The Ferry").out
+
+
 def test_update_in_replace_mode_replaces_whole_members(cli: Cli, film: Path) -> None:
     words = ("project", "update", "film", "1", "arrival-2", "--set", "generation.prompt=Only this", "--mode", "replace")
     assert cli(*words, "--json").document["shot"]["generation"] == {"prompt": "Only this"}
@@ -169,80 +191,6 @@ def test_a_stale_etag_is_refused_with_the_current_one(cli: Cli, film: Path) -> N
     assert "remedy:" in refused.errors
 
 
-# verify
-
-
-def test_verify_finds_nothing_wrong_with_a_sound_project(cli: Cli, film: Path) -> None:
-    verified = cli("project", "verify", "film")
-    assert (verified.code, verified.errors) == (0, "")
-    assert "3 sequences, 9 shots" in verified.out
-    assert cli("project", "verify", "film", "--json").document == {
-        "ok": True,
-        "sequences": 3,
-        "shots": 9,
-        "troubles": [],
-    }
-
-
-def test_verify_names_each_trouble_with_its_remedy(cli: Cli, film: Path) -> None:
-    rewrite(film / FIRST, '      "id": "arrival-2",\n', "")
-    rewrite(film / FIRST, '"id": "arrival-3"', '"id": "letter-1"')
-    (film / "sequences/sequence_003.json").write_text("{")
-    verified = cli("project", "verify", "film", "--json")
-    assert verified.code == 1
-    document = verified.document
-    assert document["ok"] is False
-    found = {(trouble["where"], trouble["reason"]) for trouble in document["troubles"]}
-    assert found == {
-        (FIRST, "SHOT_WITHOUT_ID"),
-        (FIRST, "DUPLICATE_ID"),
-        ("sequences/sequence_003.json", "SEQUENCE_FILE_INVALID"),
-    }
-    assert all(trouble["remedy"] for trouble in document["troubles"])
-    (twice,) = (trouble for trouble in document["troubles"] if trouble["reason"] == "DUPLICATE_ID")
-    assert FIRST in twice["message"]
-    assert "sequences/sequence_002.json" in twice["message"]
-    told = cli("project", "verify", "film")
-    assert told.code == 1
-    assert told.out.count("remedy:") == 3
-    assert "3 troubles" in told.out
-
-
-def test_verify_finds_a_shot_that_stands_twice_in_one_file(cli: Cli, film: Path) -> None:
-    rewrite(film / FIRST, '"id": "arrival-3"', '"id": "arrival-1"')
-    (trouble,) = cli("project", "verify", "film", "--json").document["troubles"]
-    assert (trouble["where"], trouble["reason"]) == (FIRST, "DUPLICATE_ID")
-    assert "2 times" in trouble["message"]
-
-
-def test_verify_looks_into_project_json(cli: Cli, film: Path) -> None:
-    rewrite(film / "project.json", "{", "{,")
-    (trouble,) = cli("project", "verify", "film", "--json").document["troubles"]
-    assert (trouble["where"], trouble["reason"]) == ("project.json", "SEQUENCE_FILE_INVALID")
-
-
-def test_verify_promises_nothing_about_shots_that_it_did_not_look_at(cli: Cli, film: Path) -> None:
-    """Two shots of one id in project.json, which no call lists."""
-    (film / "project.json").write_text('{"shots": [{"id": "x"}, {"id": "x"}]}')
-    verified = cli("project", "verify", "film")
-    assert "all readable, every shot of a sequence can be addressed" in verified.out
-    assert "every shot id of the sequences" in " ".join(cli("project", "verify", "--help").out.split())
-
-
-def test_verify_shows_its_progress_on_a_terminal_only(cli: Cli, film: Path, shotline: Shotline) -> None:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "services.local.command", "project", "verify", str(film), "--json"]
-    done = subprocess.run(
-        [*command, "--data", str(shotline.data)], stdout=subprocess.PIPE, stderr=theirs, timeout=30, check=False
-    )
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["ok"] is True
-    assert "verifying" in shown
-
-
 # failures and exit codes
 
 
@@ -258,6 +206,16 @@ def test_verify_shows_its_progress_on_a_terminal_only(cli: Cli, film: Path, shot
         (("update", "film", "1", "nobody", "--set", "a=1"), "NOT_FOUND", "SHOT_NOT_FOUND"),
         (("update", "film", "1", "arrival-1", "--set", "id=x"), "INVALID_ARGUMENT", "IMMUTABLE_FIELD"),
         (("verify", "nothing"), "NOT_FOUND", "PROJECT_NOT_FOUND"),
+        (("show", "film", "-", "nobody"), "NOT_FOUND", "SHOT_NOT_FOUND"),
+        (("update", "film", "-", "arrival-1", "--set", "a=1"), "FAILED_PRECONDITION", "SHOT_IS_A_COPY"),
+        (("new-shot", "film", "1", "--set", "id=letter-1"), "ALREADY_EXISTS", "SHOT_EXISTS"),
+        (("new-shot", "film", "1", "--after", "nobody"), "NOT_FOUND", "SHOT_NOT_FOUND"),
+        (("new-sequence", "film", "002"), "ALREADY_EXISTS", "SEQUENCE_EXISTS"),
+        (("move", "film", "1", "nobody"), "NOT_FOUND", "SHOT_NOT_FOUND"),
+        (("delete-shot", "film", "1", "nobody"), "NOT_FOUND", "SHOT_NOT_FOUND"),
+        (("diff", "film", "1", "77"), "NOT_FOUND", "VERSION_NOT_FOUND"),
+        (("restore", "film", "1", "77"), "NOT_FOUND", "VERSION_NOT_FOUND"),
+        (("watch", "film", "--from", "77"), "OUT_OF_RANGE", "REVISION_TOO_OLD"),
     ],
 )
 def test_a_failed_call_exits_1_and_says_code_reason_message_and_remedy(
@@ -286,6 +244,14 @@ def test_a_failed_call_exits_1_and_says_code_reason_message_and_remedy(
         ("project", "update", "film", "1", "arrival-1", "--set", "nonsense"),
         ("project", "update", "film", "1", "arrival-1", "--json-patch", "{"),
         ("project", "update", "film", "1", "arrival-1", "--set", "a=1", "--mode", "sideways"),
+        ("project", "update", "film", "-", "--set", "a=1"),
+        ("project", "update", "film", "1", "--set", "a=1", "--mode", "replace"),
+        ("project", "show", "film", "-"),
+        ("project", "move", "film", "1", "arrival-1", "--first", "--after", "arrival-2"),
+        ("project", "move", "film", "1", "arrival-1", "--index", "-1"),
+        ("project", "new-shot", "film", "1", "--document", "[]"),
+        ("project", "diff", "film", "1"),
+        ("project", "watch", "film", "--from", "-3"),
         ("project", "frobnicate"),
         ("frobnicate",),
     ],

@@ -25,6 +25,7 @@ from services.runtime.logs import Log
 from services.runtime.server import Server
 from services.runtime.settings import Limits, ServerSettings
 from services.runtime.tokens import StaticTokens
+from services.sequence_file.servicer import SequenceFileServicer
 from tests.services.gateway import raw_http
 from tests.services.gateway.memory import MemoryProject, MemorySequence, MemorySequenceFiles
 from tests.services.gateway.raw_http import Answer
@@ -70,6 +71,7 @@ class Backend:
 
     memory: MemorySequenceFiles
     log: Log
+    whole: SequenceFileServicer | None = None  # in the place of `memory`, which has no structure, past or watches
     port: int = 0
     server: Server | None = None
 
@@ -79,7 +81,7 @@ class Backend:
 
     async def start(self) -> None:
         def register(server: grpc.aio.Server) -> list[str]:
-            files_grpc.add_SequenceFileServiceServicer_to_server(self.memory, server)
+            files_grpc.add_SequenceFileServiceServicer_to_server(self.whole or self.memory, server)
             return [f"{PACKAGE}.SequenceFileService"]
 
         self.server = Server("sequence_file", self.address, new_door(self.log), register)
@@ -199,7 +201,7 @@ async def rig(
     gateway = Gateway(
         new_settings(tmp_path, addresses),
         Backends(
-            sequence_files=RemoteSequenceFiles(to_backend) if wiring == "remote" else backend.memory,
+            sequence_files=RemoteSequenceFiles(to_backend) if wiring == "remote" else backend.whole or backend.memory,
             addresses=addresses,
         ),
         door,

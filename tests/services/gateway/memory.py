@@ -1,10 +1,11 @@
-"""The sequence-file contract over dictionaries: honest answers without files."""
+"""The reads and updates of the sequence-file contract over dictionaries: honest answers without files."""
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
+from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 
 from services.kernel import ids, paging, strict_json
 from services.kernel.faults import Code, Current, Fault, invalid_field
@@ -32,7 +33,7 @@ class MemoryProject:
     unreachable: list[pb.UnreachableSequence] = field(default_factory=list)
 
 
-class MemorySequenceFiles:
+class MemorySequenceFiles(pb_grpc.SequenceFileServiceServicer):
     """Fills the gateway's SequenceFiles, in process and behind a server."""
 
     def __init__(self, projects: dict[str, MemoryProject]) -> None:

@@ -42,7 +42,7 @@ def more_addresses(server: ProbeServer) -> dict[str, str]:
 
 
 async def test_a_unary_call_passes_with_fields_nobody_here_knows(rig: Rig, server: ProbeServer) -> None:
-    sent = (("x-mine", "a"), ("x-mine-bin", b"\0\xff"), ("x-request-id", "mine-7"))
+    sent = (("x-mine", "a"), ("x-mine-bin", b"\0\xff"), ("x-request-id", "mine-7"), ("x-client", "editor"))
     call = rig.channel.unary_unary(f"/{probe.SERVICE}/One")(WITH_UNKNOWN, metadata=sent, timeout=7)
     assert await call == WITH_UNKNOWN
     assert probe.both(tuple(await call.initial_metadata()), tuple(await call.trailing_metadata()))

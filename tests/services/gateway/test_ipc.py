@@ -7,7 +7,7 @@ import pytest
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
-from gateway.channels import failed
+from gateway.channel import failed
 from services.kernel.faults import Code, Fault
 from tests.services.gateway.conftest import OPENING, PROJECT, SECOND, THIRD, Rig
 from tests.services.gateway.memory import MemoryProject, MemorySequence

@@ -179,6 +179,11 @@ async def test_the_service_knows_the_call_and_its_time(rig: Rig, monkeypatch: py
     [
         (pb.Shot.DESCRIPTOR, files.Shot.DESCRIPTOR, set()),
         (pb.StoredIn.DESCRIPTOR, files.StoredIn.DESCRIPTOR, set()),
+        (pb.ProjectChange.DESCRIPTOR, files.ProjectChange.DESCRIPTOR, set()),
+        (pb.FileChange.DESCRIPTOR, files.FileChange.DESCRIPTOR, set()),
+        (pb.ShotChange.DESCRIPTOR, files.ShotChange.DESCRIPTOR, set()),
+        (pb.Origin.DESCRIPTOR, files.Origin.DESCRIPTOR, set()),
+        (pb.WatchProgress.DESCRIPTOR, files.WatchProgress.DESCRIPTOR, set()),
         (pb.GetShotsResponse.DESCRIPTOR, files.GetShotsResponse.DESCRIPTOR, {"sequence_id", "file"}),
     ],
 )
@@ -195,8 +200,10 @@ def test_messages_that_are_copied_by_wire_have_the_same_fields(
     assert fields(ours) == fields(theirs)
 
 
-def test_update_modes_have_the_same_numbers() -> None:
+def test_enums_have_the_same_numbers() -> None:
     assert dict(pb.UpdateMode.items()) == dict(files.UpdateMode.items())
+    assert dict(pb.ChangeKind.items()) == dict(files.ChangeKind.items())
+    assert dict(pb.Origin.Kind.items()) == dict(files.Origin.Kind.items())
 
 
 def _info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:

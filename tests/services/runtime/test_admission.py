@@ -11,7 +11,7 @@ import pytest
 
 from services.kernel.faults import Code, Fault
 from services.runtime import call
-from services.runtime.admission import Door
+from services.runtime.admission import Door, hand_over
 from services.runtime.call import Principal
 from services.runtime.logs import Log
 from services.runtime.settings import Limits
@@ -42,6 +42,20 @@ async def test_a_request_id_that_is_unfit_for_a_log_line_is_replaced(door: Door,
 async def test_a_fit_request_id_is_kept(door: Door) -> None:
     async with door.admit("/m", HEADERS | {"x-request-id": "edit 4/" + "x" * 121}, timeout=5) as admitted:
         assert admitted.request_id.startswith("edit 4/")
+
+
+@pytest.mark.parametrize("sent", ["a\nb", "ünicode", "x" * 65, "\x1b[31m"])
+async def test_a_clients_name_that_is_unfit_to_be_shown_is_ignored(door: Door, sent: str) -> None:
+    async with door.admit("/m", HEADERS | {"x-client": sent}, timeout=5) as admitted:
+        assert admitted.client == ""
+
+
+async def test_a_client_says_what_it_is(door: Door) -> None:
+    name = "editor 2.1 (" + "x" * 52
+    async with door.admit("/m", HEADERS | {"x-client": name}, timeout=5) as admitted:
+        assert admitted.client == name
+    async with door.admit("/m", HEADERS, timeout=5) as admitted:
+        assert admitted.client == ""
 
 
 @pytest.mark.parametrize(
@@ -144,6 +158,35 @@ async def test_watches_are_told_and_those_that_do_not_listen_are_ended(door: Doo
         await sleeps()
     assert caught.value.reason == "BACKEND_UNAVAILABLE"
     assert caught.value.retry_after
+
+
+async def test_a_watch_with_a_farewell_is_ended_at_once_and_says_it(door: Door) -> None:
+    async def watches() -> None:
+        async with door.admit("/watches", HEADERS, timeout=None, watch=True) as admitted:
+            admitted.farewell["revision"] = "7"
+            await asyncio.sleep(30)
+
+    watch = asyncio.create_task(watches())
+    await asyncio.sleep(0.01)
+    began = asyncio.get_running_loop().time()
+    await door.end_watches(patience=5)
+    assert asyncio.get_running_loop().time() - began < 1
+    with pytest.raises(Fault) as caught:
+        await watch
+    assert (caught.value.reason, caught.value.metadata) == ("BACKEND_UNAVAILABLE", {"revision": "7"})
+
+
+async def test_a_message_that_is_not_taken_in_time_ends_its_watch_with_its_farewell(door: Door) -> None:
+    with pytest.raises(Fault) as caught:
+        async with door.admit("/watches", HEADERS, timeout=None, watch=True) as admitted:
+            admitted.farewell["revision"] = "7"
+            await hand_over(asyncio.sleep(0), 0.02)
+            await hand_over(asyncio.sleep(30), 0.02)
+    fault = caught.value
+    assert (fault.code, fault.reason) == (Code.RESOURCE_EXHAUSTED, "WATCH_TOO_SLOW")
+    assert fault.metadata == {"revision": "7"}
+    assert fault.retry_after
+    assert door.watches == 0
 
 
 async def test_the_token_is_not_in_what_a_call_prints(door: Door, caplog: pytest.LogCaptureFixture) -> None:

@@ -162,6 +162,23 @@ async def test_the_call_that_is_being_answered_is_passed_on(tiny: Any, serve: An
         assert 29 < left <= 30.1
 
 
+async def test_the_client_of_the_call_that_is_being_answered_is_passed_on(
+    tiny: Any, serve: Any, connect: Any, door: Door
+) -> None:
+    running = await serve(Do=tells_time_left)
+    do = (await connect(running.address, client="gateway")).unary_unary(tiny.path("Do"))
+
+    async def told(**call: Any) -> object:
+        return json.loads(await do(b"", **call))[1].get("x-client")
+
+    assert await told() == "gateway"
+    async with door.admit("/outer", {"authorization": f"Bearer {tiny.token}", "x-client": "editor"}, timeout=10):
+        assert await told() == "editor"
+        assert await told(metadata=(("x-client", "own"),)) == "own"
+    unnamed = (await connect(running.address)).unary_unary(tiny.path("Do"))
+    assert "x-client" not in json.loads(await unnamed(b""))[1]
+
+
 async def test_a_calls_own_headers_come_first(tiny: Any, serve: Any, connect: Any) -> None:
     running = await serve(Do=tells_time_left)
     do = (await connect(running.address, token="wrong")).unary_unary(tiny.path("Do"))

@@ -27,6 +27,7 @@ def test_each_variable_is_read() -> None:
         MAX_WATCHES="8",
         DEFAULT_TIMEOUT="9",
         LONGEST_TIMEOUT="10.5",
+        SLOW_WATCH="11",
         SETTLE="0",
         GRACE="12",
         LOG_LEVEL="DEBUG",
@@ -35,7 +36,7 @@ def test_each_variable_is_read() -> None:
     assert settings == ServerSettings(
         address="[::]:0",
         token_file=Path("/run/token"),
-        limits=Limits(calls=7, watches=8, default_timeout=9, longest_timeout=10.5),
+        limits=Limits(calls=7, watches=8, default_timeout=9, longest_timeout=10.5, slow_watch=11),
         settle=0,
         grace=12,
         log_level="DEBUG",

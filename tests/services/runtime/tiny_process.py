@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from services.runtime.admission import Door, stopping_fault
+from services.runtime import call
+from services.runtime.admission import Door
 from services.runtime.call import Principal
 from services.runtime.logs import open_log
 from services.runtime.process import run, warmed_up
@@ -31,11 +32,11 @@ async def main(stopping: asyncio.Event) -> None:
         return b"done"
 
     async def watch(request: bytes, context: Any) -> Any:
+        admitted = call.current()
+        assert admitted
+        admitted.farewell["revision"] = "41"
         yield b"revision 41"
-        await door.stopping.wait()
-        fault = stopping_fault()
-        fault.metadata["revision"] = "41"
-        raise fault
+        await asyncio.sleep(60)
 
     def register(server: grpc.aio.Server) -> list[str]:
         handlers: dict[str, Any] = {

@@ -78,6 +78,22 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_FILE_BUSY: _ErrorReason.ValueType  # 23
     """UNAVAILABLE: another program kept changing the file while this change was made."""
+    ERROR_REASON_EDIT_CONFLICT: _ErrorReason.ValueType  # 24
+    """ABORTED: another program changed the same members in the same instant. Metadata `shot_id`, `pointer`,
+    `current_json` (theirs, which is in the file) and `refused_json` (yours), and `current_etag`.
+    """
+    ERROR_REASON_SEQUENCE_EXISTS: _ErrorReason.ValueType  # 25
+    """ALREADY_EXISTS: a sequence of the project has this id."""
+    ERROR_REASON_SHOT_EXISTS: _ErrorReason.ValueType  # 26
+    """ALREADY_EXISTS: a shot of the project has this id."""
+    ERROR_REASON_VERSION_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """NOT_FOUND: the file has no version of this revision, or it is no longer kept."""
+    ERROR_REASON_REVISION_TOO_OLD: _ErrorReason.ValueType  # 28
+    """OUT_OF_RANGE: the changes behind this revision are no longer kept, were counted in another log, or
+    have not happened. Metadata `oldest_revision`, `revision` and `log_id`: read the project anew and go on from there.
+    """
+    ERROR_REASON_WATCH_TOO_SLOW: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED: the caller of a watch did not take its changes in time. Metadata `revision`: go on behind it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason in google.rpc.ErrorInfo, there without the prefix ERROR_REASON_. Stable: programs may
@@ -140,4 +156,20 @@ power cut, and it could not be undone. The message says what is there now.
 """
 ERROR_REASON_FILE_BUSY: ErrorReason.ValueType  # 23
 """UNAVAILABLE: another program kept changing the file while this change was made."""
+ERROR_REASON_EDIT_CONFLICT: ErrorReason.ValueType  # 24
+"""ABORTED: another program changed the same members in the same instant. Metadata `shot_id`, `pointer`,
+`current_json` (theirs, which is in the file) and `refused_json` (yours), and `current_etag`.
+"""
+ERROR_REASON_SEQUENCE_EXISTS: ErrorReason.ValueType  # 25
+"""ALREADY_EXISTS: a sequence of the project has this id."""
+ERROR_REASON_SHOT_EXISTS: ErrorReason.ValueType  # 26
+"""ALREADY_EXISTS: a shot of the project has this id."""
+ERROR_REASON_VERSION_NOT_FOUND: ErrorReason.ValueType  # 27
+"""NOT_FOUND: the file has no version of this revision, or it is no longer kept."""
+ERROR_REASON_REVISION_TOO_OLD: ErrorReason.ValueType  # 28
+"""OUT_OF_RANGE: the changes behind this revision are no longer kept, were counted in another log, or
+have not happened. Metadata `oldest_revision`, `revision` and `log_id`: read the project anew and go on from there.
+"""
+ERROR_REASON_WATCH_TOO_SLOW: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED: the caller of a watch did not take its changes in time. Metadata `revision`: go on behind it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -72,6 +72,42 @@ SEQUENCE_VIEW_BASIC: SequenceView.ValueType  # 2
 """Everything but `document_json` and `etag`."""
 Global___SequenceView: _TypeAlias = SequenceView  # noqa: Y015
 
+class _ChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
+    """Never sent."""
+    CHANGE_KIND_CREATED: _ChangeKind.ValueType  # 1
+    """It is new."""
+    CHANGE_KIND_UPDATED: _ChangeKind.ValueType  # 2
+    """Its content changed."""
+    CHANGE_KIND_DELETED: _ChangeKind.ValueType  # 3
+    """It is gone."""
+    CHANGE_KIND_MOVED: _ChangeKind.ValueType  # 4
+    """A shot stands at another place of its sequence; its content may have changed, too."""
+    CHANGE_KIND_UNREADABLE: _ChangeKind.ValueType  # 5
+    """Another program left the file so that it cannot be read; GetSequence says why."""
+
+class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
+    """What became of a file or a shot."""
+
+CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
+"""Never sent."""
+CHANGE_KIND_CREATED: ChangeKind.ValueType  # 1
+"""It is new."""
+CHANGE_KIND_UPDATED: ChangeKind.ValueType  # 2
+"""Its content changed."""
+CHANGE_KIND_DELETED: ChangeKind.ValueType  # 3
+"""It is gone."""
+CHANGE_KIND_MOVED: ChangeKind.ValueType  # 4
+"""A shot stands at another place of its sequence; its content may have changed, too."""
+CHANGE_KIND_UNREADABLE: ChangeKind.ValueType  # 5
+"""Another program left the file so that it cannot be read; GetSequence says why."""
+Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
+
 @_typing.final
 class StoredIn(_message.Message):
     """Where a shot is stored."""
@@ -108,12 +144,15 @@ class Shot(_message.Message):
     DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     STORED_IN_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The shot's id as text; empty for a shot that has none. A number in the file becomes its text."""
     document_json: _builtins.str
     """The whole shot: one JSON object, byte for byte as the file has it."""
     etag: _builtins.str
     """Strong hash of the shot's content, 32 hexadecimal digits. White space between tokens does not count."""
+    revision: _builtins.int
+    """In the answer to a change: its revision, as WatchProject counts them; 0 where nothing changed, and in reads."""
     @_builtins.property
     def stored_in(self) -> Global___StoredIn:
         """The file that holds the shot. Absent in GetShotsResponse, which says it once for all."""
@@ -125,10 +164,11 @@ class Shot(_message.Message):
         document_json: _builtins.str = ...,
         etag: _builtins.str = ...,
         stored_in: Global___StoredIn | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stored_in", b"stored_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "stored_in", b"stored_in"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "revision", b"revision", "stored_in", b"stored_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -148,6 +188,7 @@ class Sequence(_message.Message):
     DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The document's own `id` as text; for a file without one the number, else the stem, of its file name."""
     name: _builtins.str
@@ -160,13 +201,15 @@ class Sequence(_message.Message):
     """Number of elements of the document's `shots`."""
     document_json: _builtins.str
     """The whole document as JSON text, as the file has it (without a byte order mark). A document
-    without `id` is given its id here; the file itself is not.
+    without `id` is given its id here; the file itself is not. Empty in answers to changes.
     """
     etag: _builtins.str
     """Strong hash of the file's bytes, 32 hexadecimal digits."""
+    revision: _builtins.int
+    """In the answer to a change: its revision, as WatchProject counts them; 0 where nothing changed, and in reads."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When the file was last modified, by the file system's clock."""
+        """When the file was last modified, by the file system's clock. Absent in answers to changes."""
 
     def __init__(
         self,
@@ -179,10 +222,11 @@ class Sequence(_message.Message):
         document_json: _builtins.str = ...,
         etag: _builtins.str = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "order", b"order", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "document_json", b"document_json", "etag", b"etag", "file", b"file", "id", b"id", "name", b"name", "order", b"order", "shot_count", b"shot_count", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_order", b"_order", "document_json", b"document_json", "etag", b"etag", "file", b"file", "id", b"id", "name", b"name", "order", b"order", "revision", b"revision", "shot_count", b"shot_count", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__order: _TypeAlias = _typing.Literal["order"]  # noqa: Y015
     _WhichOneofArgType__order: _TypeAlias = _typing.Literal["_order", b"_order"]  # noqa: Y015
@@ -534,3 +578,1428 @@ class UpdateProjectShotRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateProjectShotRequest: _TypeAlias = UpdateProjectShotRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectShotsRequest(_message.Message):
+    """Request of ListProjectShots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    page_size: _builtins.int
+    """Largest number of shots on the page; 0 means 1,000, larger values are capped at 10,000.
+    A page is also cut at 3 MiB of documents. Negative is INVALID_ARGUMENT.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before, of the same project; empty for the first page. A file
+    that changed in between answers ABORTED PAGE_TOKEN_STALE: begin again.
+    """
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "project_path", b"project_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectShotsRequest: _TypeAlias = ListProjectShotsRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectShotsResponse(_message.Message):
+    """Response of ListProjectShots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOTS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
+    UNREACHABLE_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """Etag of the whole project.json; empty for a project that has none."""
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last one."""
+    @_builtins.property
+    def shots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shot]:
+        """The regular shots of this page, those without an id included."""
+
+    @_builtins.property
+    def copies(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotCopy]:
+        """Every shot of project.json whose id a readable sequence holds, in the order of the file; on the first page only."""
+
+    @_builtins.property
+    def unreachable(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnreachableSequence]:
+        """Every sequence file that cannot be reached, by file name; on the first page only. As long as there is one, some
+        of `shots` may be copies of its shots.
+        """
+
+    def __init__(
+        self,
+        *,
+        shots: _abc.Iterable[Global___Shot] | None = ...,
+        etag: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
+        copies: _abc.Iterable[Global___ShotCopy] | None = ...,
+        unreachable: _abc.Iterable[Global___UnreachableSequence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "etag", b"etag", "next_page_token", b"next_page_token", "shots", b"shots", "unreachable", b"unreachable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectShotsResponse: _TypeAlias = ListProjectShotsResponse  # noqa: Y015
+
+@_typing.final
+class ShotCopy(_message.Message):
+    """A shot of project.json that mirrors one of a sequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The shot's id."""
+    sequence_id: _builtins.str
+    """The sequence that holds it; the first in playing order where several do."""
+    etag: _builtins.str
+    """Etag of the copy."""
+    stale: _builtins.bool
+    """Whether its content is not that of the sequence's shot."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        stale: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "sequence_id", b"sequence_id", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShotCopy: _TypeAlias = ShotCopy  # noqa: Y015
+
+@_typing.final
+class ShotPlace(_message.Message):
+    """A place among the shots of a sequence. Unset: behind the last one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AFTER_SHOT_ID_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    after_shot_id: _builtins.str
+    """Behind this shot of the same sequence."""
+    index: _builtins.int
+    """At this index, counted from 0, as it will be; an index behind the end means the end. Negative is INVALID_ARGUMENT."""
+    def __init__(
+        self,
+        *,
+        after_shot_id: _builtins.str = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_shot_id", b"after_shot_id", "index", b"index", "place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_shot_id", b"after_shot_id", "index", b"index", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_place: _TypeAlias = _typing.Literal["after_shot_id", "index"]  # noqa: Y015
+    _WhichOneofArgType_place: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_place) -> _WhichOneofReturnType_place | None: ...
+
+Global___ShotPlace: _TypeAlias = ShotPlace  # noqa: Y015
+
+@_typing.final
+class CreateSequenceRequest(_message.Message):
+    """Request of CreateSequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """Id of the new sequence, as in GetSequenceRequest. Empty: the next free number, in three digits."""
+    document_json: _builtins.str
+    """The document's members as a JSON object: `name`, `description`, `order`, `metadata` or any others, shots
+    included, with the rules of UpdateShotRequest.updates_json. `id`, `shots` and times are added where they
+    are missing. Empty means `{}`.
+    """
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        document_json: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "project_path", b"project_path", "request_id", b"request_id", "sequence_id", b"sequence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateSequenceRequest: _TypeAlias = CreateSequenceRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSequenceRequest(_message.Message):
+    """Request of UpdateSequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    UPDATES_JSON_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in GetSequenceRequest. Required."""
+    updates_json: _builtins.str
+    """A JSON Merge Patch (RFC 7396) of the document. `id`, `shots` and `storyboard` cannot be changed. Required."""
+    etag: _builtins.str
+    """The sequence's etag that the caller last saw; empty: change whatever is there."""
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        updates_json: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "project_path", b"project_path", "request_id", b"request_id", "sequence_id", b"sequence_id", "updates_json", b"updates_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSequenceRequest: _TypeAlias = UpdateSequenceRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSequenceRequest(_message.Message):
+    """Request of DeleteSequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in GetSequenceRequest. Required."""
+    etag: _builtins.str
+    """The sequence's etag that the caller last saw; empty: delete whatever is there."""
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "project_path", b"project_path", "request_id", b"request_id", "sequence_id", b"sequence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSequenceRequest: _TypeAlias = DeleteSequenceRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSequenceResponse(_message.Message):
+    """Response of DeleteSequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision of the deletion: what RestoreVersion takes to bring the sequence back."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSequenceResponse: _TypeAlias = DeleteSequenceResponse  # noqa: Y015
+
+@_typing.final
+class ReorderSequencesRequest(_message.Message):
+    """Request of ReorderSequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_IDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    @_builtins.property
+    def sequence_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every sequence of the project once, in the new order. Required."""
+
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_ids: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_path", b"project_path", "request_id", b"request_id", "sequence_ids", b"sequence_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderSequencesRequest: _TypeAlias = ReorderSequencesRequest  # noqa: Y015
+
+@_typing.final
+class ReorderSequencesResponse(_message.Message):
+    """Response of ReorderSequences."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision of the change; 0 where nothing changed."""
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sequence]:
+        """The sequences in their new order, without their documents."""
+
+    def __init__(
+        self,
+        *,
+        sequences: _abc.Iterable[Global___Sequence] | None = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "sequences", b"sequences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReorderSequencesResponse: _TypeAlias = ReorderSequencesResponse  # noqa: Y015
+
+@_typing.final
+class CreateShotRequest(_message.Message):
+    """Request of CreateShot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in GetSequenceRequest. Required."""
+    document_json: _builtins.str
+    """The shot as a JSON object, with the rules of UpdateShotRequest.updates_json. Without `id` it is given a new UUID.
+    `sequencePlanId` and `number` are added where the sequence's other shots have them. Required.
+    """
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    @_builtins.property
+    def place(self) -> Global___ShotPlace:
+        """Where it stands among the sequence's shots. Unset: at the end."""
+
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        document_json: _builtins.str = ...,
+        place: Global___ShotPlace | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "place", b"place", "project_path", b"project_path", "request_id", b"request_id", "sequence_id", b"sequence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateShotRequest: _TypeAlias = CreateShotRequest  # noqa: Y015
+
+@_typing.final
+class DeleteShotRequest(_message.Message):
+    """Request of DeleteShot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in GetSequenceRequest. Required."""
+    shot_id: _builtins.str
+    """The shot's id, 1 to 256 characters. Required."""
+    etag: _builtins.str
+    """The shot's etag that the caller last saw; empty: delete whatever is there."""
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        shot_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "project_path", b"project_path", "request_id", b"request_id", "sequence_id", b"sequence_id", "shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteShotRequest: _TypeAlias = DeleteShotRequest  # noqa: Y015
+
+@_typing.final
+class DeleteShotResponse(_message.Message):
+    """Response of DeleteShot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision of the deletion: RestoreVersion of the version before it brings the shot back."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteShotResponse: _TypeAlias = DeleteShotResponse  # noqa: Y015
+
+@_typing.final
+class MoveShotRequest(_message.Message):
+    """Request of MoveShot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    TARGET_SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence that holds the shot, as in GetSequenceRequest. Required."""
+    shot_id: _builtins.str
+    """The shot's id, 1 to 256 characters. Required."""
+    target_sequence_id: _builtins.str
+    """The sequence that is to hold it; empty: the same."""
+    etag: _builtins.str
+    """The shot's etag that the caller last saw; empty: move whatever is there."""
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    @_builtins.property
+    def place(self) -> Global___ShotPlace:
+        """Where it stands among that sequence's shots. Unset: at the end."""
+
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        shot_id: _builtins.str = ...,
+        target_sequence_id: _builtins.str = ...,
+        place: Global___ShotPlace | None = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "place", b"place", "project_path", b"project_path", "request_id", b"request_id", "sequence_id", b"sequence_id", "shot_id", b"shot_id", "target_sequence_id", b"target_sequence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveShotRequest: _TypeAlias = MoveShotRequest  # noqa: Y015
+
+@_typing.final
+class ShotEdit(_message.Message):
+    """One edit of BatchUpdateShots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    UPDATES_JSON_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    sequence_id: _builtins.str
+    """The sequence, as in GetSequenceRequest; empty: the shot is a regular one of project.json."""
+    shot_id: _builtins.str
+    """The shot's id, 1 to 256 characters. Required."""
+    updates_json: _builtins.str
+    """A JSON object of changes, as in UpdateShotRequest. Required."""
+    mode: Global___UpdateMode.ValueType
+    """How the changes are applied."""
+    etag: _builtins.str
+    """The etag that the caller last saw, as in UpdateShotRequest."""
+    def __init__(
+        self,
+        *,
+        sequence_id: _builtins.str = ...,
+        shot_id: _builtins.str = ...,
+        updates_json: _builtins.str = ...,
+        mode: Global___UpdateMode.ValueType = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "mode", b"mode", "sequence_id", b"sequence_id", "shot_id", b"shot_id", "updates_json", b"updates_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShotEdit: _TypeAlias = ShotEdit  # noqa: Y015
+
+@_typing.final
+class BatchUpdateShotsRequest(_message.Message):
+    """Request of BatchUpdateShots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    EDITS_FIELD_NUMBER: _builtins.int
+    ALL_OR_NOTHING_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    all_or_nothing: _builtins.bool
+    """Whether one refused edit refuses all of them."""
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    @_builtins.property
+    def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotEdit]:
+        """The edits, 1 to 10,000, applied in this order. Required."""
+
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        edits: _abc.Iterable[Global___ShotEdit] | None = ...,
+        all_or_nothing: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_or_nothing", b"all_or_nothing", "edits", b"edits", "project_path", b"project_path", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdateShotsRequest: _TypeAlias = BatchUpdateShotsRequest  # noqa: Y015
+
+@_typing.final
+class ShotEditResult(_message.Message):
+    """What became of one edit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def shot(self) -> Global___Shot:
+        """The shot as it is now. Where the shots of an answer are more than 3 MiB, without their documents: get
+        them with GetShot.
+        """
+
+    @_builtins.property
+    def error(self) -> Global___EditError:
+        """Why the edit was not made."""
+
+    def __init__(
+        self,
+        *,
+        shot: Global___Shot | None = ...,
+        error: Global___EditError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "shot", b"shot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "shot", b"shot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["shot", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___ShotEditResult: _TypeAlias = ShotEditResult  # noqa: Y015
+
+@_typing.final
+class EditError(_message.Message):
+    """Why one edit of several was not made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The canonical code's name in capitals, e.g. "NOT_FOUND"."""
+    reason: _builtins.str
+    """A value of ErrorReason without its prefix."""
+    message: _builtins.str
+    """What is wrong, for people."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Facts, as in google.rpc.ErrorInfo; without `current_json` where the answer would be more than 3 MiB."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "metadata", b"metadata", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EditError: _TypeAlias = EditError  # noqa: Y015
+
+@_typing.final
+class BatchUpdateShotsResponse(_message.Message):
+    """Response of BatchUpdateShots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision of the change; 0 where nothing changed."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotEditResult]:
+        """One for each edit, in the same order."""
+
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ShotEditResult] | None = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchUpdateShotsResponse: _TypeAlias = BatchUpdateShotsResponse  # noqa: Y015
+
+@_typing.final
+class Origin(_message.Message):
+    """Who made a change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Origin._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Origin._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_CLIENT: Origin._Kind.ValueType  # 1
+        """A client of Shotline."""
+        KIND_OUTSIDE: Origin._Kind.ValueType  # 2
+        """Another program, which changed the file itself."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """Kinds of origin."""
+
+    KIND_UNSPECIFIED: Origin.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_CLIENT: Origin.Kind.ValueType  # 1
+    """A client of Shotline."""
+    KIND_OUTSIDE: Origin.Kind.ValueType  # 2
+    """Another program, which changed the file itself."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___Origin.Kind.ValueType
+    """Which kind."""
+    principal: _builtins.str
+    """Whom the token of a client names; empty for another program."""
+    client: _builtins.str
+    """What the client calls itself by the metadata key, or HTTP header, `x-client`; may be empty."""
+    request_id: _builtins.str
+    """The request id of the change; may be empty."""
+    def __init__(
+        self,
+        *,
+        kind: Global___Origin.Kind.ValueType = ...,
+        principal: _builtins.str = ...,
+        client: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "kind", b"kind", "principal", b"principal", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
+
+@_typing.final
+class Version(_message.Message):
+    """A version of a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision that made it; 0: as Shotline first found the file."""
+    summary: _builtins.str
+    """What changed, in one line for people."""
+    etag: _builtins.str
+    """Etag of the whole file."""
+    size_bytes: _builtins.int
+    """Size of the file in bytes."""
+    current: _builtins.bool
+    """Whether the file holds this version now."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """Who."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        origin: Global___Origin | None = ...,
+        summary: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        current: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "current", b"current", "etag", b"etag", "origin", b"origin", "revision", b"revision", "size_bytes", b"size_bytes", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Version: _TypeAlias = Version  # noqa: Y015
+
+@_typing.final
+class ListVersionsRequest(_message.Message):
+    """Request of ListVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in GetSequenceRequest, also one in the trash; empty: project.json."""
+    shot_id: _builtins.str
+    """Only versions in which this shot is different from the version before; empty: all."""
+    page_size: _builtins.int
+    """Largest number of versions on the page; 0 means 100, larger values are capped at 100.
+    Negative is INVALID_ARGUMENT.
+    """
+    page_token: _builtins.str
+    """`next_page_token` of the page before, of the same file and shot; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        shot_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "project_path", b"project_path", "sequence_id", b"sequence_id", "shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVersionsRequest: _TypeAlias = ListVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListVersionsResponse(_message.Message):
+    """Response of ListVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last one."""
+    file: _builtins.str
+    """Path of the file relative to the project folder."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Version]:
+        """The versions of this page, newest first."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[Global___Version] | None = ...,
+        next_page_token: _builtins.str = ...,
+        file: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListVersionsResponse: _TypeAlias = ListVersionsResponse  # noqa: Y015
+
+@_typing.final
+class GetVersionRequest(_message.Message):
+    """Request of GetVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in ListVersionsRequest."""
+    revision: _builtins.int
+    """The version's revision."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_path", b"project_path", "revision", b"revision", "sequence_id", b"sequence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetVersionRequest: _TypeAlias = GetVersionRequest  # noqa: Y015
+
+@_typing.final
+class VersionDocument(_message.Message):
+    """A version with its content."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    document_json: _builtins.str
+    """The whole document as JSON text (without a byte order mark)."""
+    @_builtins.property
+    def version(self) -> Global___Version:
+        """The version."""
+
+    def __init__(
+        self,
+        *,
+        version: Global___Version | None = ...,
+        document_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionDocument: _TypeAlias = VersionDocument  # noqa: Y015
+
+@_typing.final
+class DiffVersionsRequest(_message.Message):
+    """Request of DiffVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    FROM_REVISION_FIELD_NUMBER: _builtins.int
+    TO_REVISION_FIELD_NUMBER: _builtins.int
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in ListVersionsRequest."""
+    from_revision: _builtins.int
+    """Revision of the earlier version."""
+    to_revision: _builtins.int
+    """Revision of the later version. Unset: the file as it is now."""
+    shot_id: _builtins.str
+    """Only this shot; empty: the whole file."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        from_revision: _builtins.int = ...,
+        to_revision: _builtins.int | None = ...,
+        shot_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_to_revision", b"_to_revision", "to_revision", b"to_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_to_revision", b"_to_revision", "from_revision", b"from_revision", "project_path", b"project_path", "sequence_id", b"sequence_id", "shot_id", b"shot_id", "to_revision", b"to_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__to_revision: _TypeAlias = _typing.Literal["to_revision"]  # noqa: Y015
+    _WhichOneofArgType__to_revision: _TypeAlias = _typing.Literal["_to_revision", b"_to_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__to_revision) -> _WhichOneofReturnType__to_revision | None: ...
+
+Global___DiffVersionsRequest: _TypeAlias = DiffVersionsRequest  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """One value that is different."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    POINTER_FIELD_NUMBER: _builtins.int
+    BEFORE_JSON_FIELD_NUMBER: _builtins.int
+    AFTER_JSON_FIELD_NUMBER: _builtins.int
+    BEFORE_INDEX_FIELD_NUMBER: _builtins.int
+    AFTER_INDEX_FIELD_NUMBER: _builtins.int
+    shot_id: _builtins.str
+    """The shot that holds the value; empty for a member of the sequence itself."""
+    pointer: _builtins.str
+    """Where the value stands in the shot, else in the document: a JSON pointer (RFC 6901). Empty: the whole shot."""
+    before_json: _builtins.str
+    """The earlier value as JSON text; unset where there was none."""
+    after_json: _builtins.str
+    """The later value as JSON text; unset where there is none."""
+    before_index: _builtins.int
+    """Of a shot that stands elsewhere in the order, or is gone: its index before, counted from 0."""
+    after_index: _builtins.int
+    """Of a shot that stands elsewhere in the order, or is new: its index after, counted from 0."""
+    def __init__(
+        self,
+        *,
+        shot_id: _builtins.str = ...,
+        pointer: _builtins.str = ...,
+        before_json: _builtins.str | None = ...,
+        after_json: _builtins.str | None = ...,
+        before_index: _builtins.int | None = ...,
+        after_index: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_index", b"_after_index", "_after_json", b"_after_json", "_before_index", b"_before_index", "_before_json", b"_before_json", "after_index", b"after_index", "after_json", b"after_json", "before_index", b"before_index", "before_json", b"before_json"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_index", b"_after_index", "_after_json", b"_after_json", "_before_index", b"_before_index", "_before_json", b"_before_json", "after_index", b"after_index", "after_json", b"after_json", "before_index", b"before_index", "before_json", b"before_json", "pointer", b"pointer", "shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_index: _TypeAlias = _typing.Literal["after_index"]  # noqa: Y015
+    _WhichOneofArgType__after_index: _TypeAlias = _typing.Literal["_after_index", b"_after_index"]  # noqa: Y015
+    _WhichOneofReturnType__after_json: _TypeAlias = _typing.Literal["after_json"]  # noqa: Y015
+    _WhichOneofArgType__after_json: _TypeAlias = _typing.Literal["_after_json", b"_after_json"]  # noqa: Y015
+    _WhichOneofReturnType__before_index: _TypeAlias = _typing.Literal["before_index"]  # noqa: Y015
+    _WhichOneofArgType__before_index: _TypeAlias = _typing.Literal["_before_index", b"_before_index"]  # noqa: Y015
+    _WhichOneofReturnType__before_json: _TypeAlias = _typing.Literal["before_json"]  # noqa: Y015
+    _WhichOneofArgType__before_json: _TypeAlias = _typing.Literal["_before_json", b"_before_json"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_index) -> _WhichOneofReturnType__after_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_json) -> _WhichOneofReturnType__after_json | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before_index) -> _WhichOneofReturnType__before_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__before_json) -> _WhichOneofReturnType__before_json | None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
+
+@_typing.final
+class DiffVersionsResponse(_message.Message):
+    """Response of DiffVersions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
+    truncated: _builtins.bool
+    """Whether there are more than were answered."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Difference]:
+        """What is different, in the order of the later document; at most 10,000 and 3 MiB."""
+
+    def __init__(
+        self,
+        *,
+        differences: _abc.Iterable[Global___Difference] | None = ...,
+        truncated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "truncated", b"truncated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffVersionsResponse: _TypeAlias = DiffVersionsResponse  # noqa: Y015
+
+@_typing.final
+class RestoreVersionRequest(_message.Message):
+    """Request of RestoreVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    sequence_id: _builtins.str
+    """The sequence, as in ListVersionsRequest."""
+    revision: _builtins.int
+    """The version's revision. For a sequence in the trash, the revision of its deletion means its last version."""
+    shot_id: _builtins.str
+    """Only this shot; empty: the whole file."""
+    etag: _builtins.str
+    """Etag of what is to be replaced, the shot's or the sequence's, that the caller last saw; empty:
+    replace whatever is there.
+    """
+    request_id: _builtins.str
+    """UUID of this change, as in UpdateShotRequest."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        shot_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "project_path", b"project_path", "request_id", b"request_id", "revision", b"revision", "sequence_id", b"sequence_id", "shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreVersionRequest: _TypeAlias = RestoreVersionRequest  # noqa: Y015
+
+@_typing.final
+class RestoreVersionResponse(_message.Message):
+    """Response of RestoreVersion."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SHOT_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Revision of the change; 0 where nothing changed."""
+    @_builtins.property
+    def sequence(self) -> Global___Sequence:
+        """The sequence as it is now, without its document; for project.json only `file` and `etag`."""
+
+    @_builtins.property
+    def shot(self) -> Global___Shot:
+        """The shot as it is now, where one was asked for."""
+
+    def __init__(
+        self,
+        *,
+        sequence: Global___Sequence | None = ...,
+        shot: Global___Shot | None = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence", "shot", b"shot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "sequence", b"sequence", "shot", b"shot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreVersionResponse: _TypeAlias = RestoreVersionResponse  # noqa: Y015
+
+@_typing.final
+class ListTrashRequest(_message.Message):
+    """Request of ListTrash."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_path", b"project_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrashRequest: _TypeAlias = ListTrashRequest  # noqa: Y015
+
+@_typing.final
+class TrashedSequence(_message.Message):
+    """A deleted sequence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    sequence_id: _builtins.str
+    """The sequence's id."""
+    name: _builtins.str
+    """Its name."""
+    file: _builtins.str
+    """The file that it stood in, relative to the project folder."""
+    revision: _builtins.int
+    """Revision of the deletion."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """Who."""
+
+    def __init__(
+        self,
+        *,
+        sequence_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        file: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+        origin: Global___Origin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "file", b"file", "name", b"name", "origin", b"origin", "revision", b"revision", "sequence_id", b"sequence_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrashedSequence: _TypeAlias = TrashedSequence  # noqa: Y015
+
+@_typing.final
+class ListTrashResponse(_message.Message):
+    """Response of ListTrash."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sequences(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrashedSequence]:
+        """The sequences, newest deletion first."""
+
+    def __init__(
+        self,
+        *,
+        sequences: _abc.Iterable[Global___TrashedSequence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequences", b"sequences"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrashResponse: _TypeAlias = ListTrashResponse  # noqa: Y015
+
+@_typing.final
+class WatchProjectRequest(_message.Message):
+    """Request of WatchProject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    PROGRESS_SECONDS_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server, at most 4,096 bytes. Required."""
+    after_revision: _builtins.int
+    """The last revision that the caller has seen: the watch begins behind it. Unset: from now on. 0: from the
+    first revision that is kept (24 hours).
+    """
+    log_id: _builtins.str
+    """`log_id` of the progress message that the revision was counted under. Empty: not checked."""
+    progress_seconds: _builtins.float
+    """Seconds without a change after which a progress message is sent; 0 means 15. 0.1 to 60."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        after_revision: _builtins.int | None = ...,
+        log_id: _builtins.str = ...,
+        progress_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "log_id", b"log_id", "progress_seconds", b"progress_seconds", "project_path", b"project_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_revision: _TypeAlias = _typing.Literal["after_revision"]  # noqa: Y015
+    _WhichOneofArgType__after_revision: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_revision) -> _WhichOneofReturnType__after_revision | None: ...
+
+Global___WatchProjectRequest: _TypeAlias = WatchProjectRequest  # noqa: Y015
+
+@_typing.final
+class WatchProjectResponse(_message.Message):
+    """Response of WatchProject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___ProjectChange:
+        """A revision."""
+
+    @_builtins.property
+    def progress(self) -> Global___WatchProgress:
+        """Where the watch is; sent at first and when nothing happens."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ProjectChange | None = ...,
+        progress: Global___WatchProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "message", b"message", "progress", b"progress"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "message", b"message", "progress", b"progress"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["change", "progress"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___WatchProjectResponse: _TypeAlias = WatchProjectResponse  # noqa: Y015
+
+@_typing.final
+class WatchProgress(_message.Message):
+    """Where a watch is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Everything up to this revision has been sent: go on behind it."""
+    log_id: _builtins.str
+    """In which log revisions are counted; changes when the project's `.shotline` was deleted."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        log_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_id", b"log_id", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchProgress: _TypeAlias = WatchProgress  # noqa: Y015
+
+@_typing.final
+class ProjectChange(_message.Message):
+    """One revision of a project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Its number: one more than that of the revision before."""
+    summary: _builtins.str
+    """What changed, in one line for people."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """Who."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileChange]:
+        """The files that changed."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        origin: Global___Origin | None = ...,
+        summary: _builtins.str = ...,
+        files: _abc.Iterable[Global___FileChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "files", b"files", "origin", b"origin", "revision", b"revision", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectChange: _TypeAlias = ProjectChange  # noqa: Y015
+
+@_typing.final
+class FileChange(_message.Message):
+    """A file that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    SHOTS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    """Path relative to the project folder."""
+    sequence_id: _builtins.str
+    """Id of its sequence; empty for project.json."""
+    kind: Global___ChangeKind.ValueType
+    """What became of it."""
+    etag: _builtins.str
+    """Etag of the whole file as it is now; empty for one that is gone or cannot be read."""
+    complete: _builtins.bool
+    """Whether `shots` names all that changed. False where what was there before is not known: read the file again."""
+    @_builtins.property
+    def shots(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotChange]:
+        """The shots that changed."""
+
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        etag: _builtins.str = ...,
+        shots: _abc.Iterable[Global___ShotChange] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "etag", b"etag", "file", b"file", "kind", b"kind", "sequence_id", b"sequence_id", "shots", b"shots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileChange: _TypeAlias = FileChange  # noqa: Y015
+
+@_typing.final
+class ShotChange(_message.Message):
+    """A shot that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The shot's id."""
+    kind: Global___ChangeKind.ValueType
+    """What became of it."""
+    etag: _builtins.str
+    """Its etag now; empty for one that is gone."""
+    document_json: _builtins.str
+    """The shot as it is now; empty for one that is gone, and in changes of more than 256 KiB: get it with GetShot."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        etag: _builtins.str = ...,
+        document_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShotChange: _TypeAlias = ShotChange  # noqa: Y015

@@ -70,6 +70,81 @@ class SequenceFileServiceStub:
                 request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.UpdateProjectShotRequest.SerializeToString,
                 response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.FromString,
                 _registered_method=True)
+        self.ListProjectShots = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/ListProjectShots',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListProjectShotsRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListProjectShotsResponse.FromString,
+                _registered_method=True)
+        self.CreateSequence = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/CreateSequence',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.CreateSequenceRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Sequence.FromString,
+                _registered_method=True)
+        self.UpdateSequence = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/UpdateSequence',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.UpdateSequenceRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Sequence.FromString,
+                _registered_method=True)
+        self.DeleteSequence = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/DeleteSequence',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteSequenceRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteSequenceResponse.FromString,
+                _registered_method=True)
+        self.ReorderSequences = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/ReorderSequences',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ReorderSequencesRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ReorderSequencesResponse.FromString,
+                _registered_method=True)
+        self.CreateShot = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/CreateShot',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.CreateShotRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.FromString,
+                _registered_method=True)
+        self.DeleteShot = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/DeleteShot',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteShotRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteShotResponse.FromString,
+                _registered_method=True)
+        self.MoveShot = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/MoveShot',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.MoveShotRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.FromString,
+                _registered_method=True)
+        self.BatchUpdateShots = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/BatchUpdateShots',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.BatchUpdateShotsRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.BatchUpdateShotsResponse.FromString,
+                _registered_method=True)
+        self.ListVersions = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/ListVersions',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.GetVersion = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/GetVersion',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.GetVersionRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.VersionDocument.FromString,
+                _registered_method=True)
+        self.DiffVersions = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/DiffVersions',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DiffVersionsRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DiffVersionsResponse.FromString,
+                _registered_method=True)
+        self.RestoreVersion = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/RestoreVersion',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.RestoreVersionRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.RestoreVersionResponse.FromString,
+                _registered_method=True)
+        self.ListTrash = channel.unary_unary(
+                '/shotline.sequence_file.v1.SequenceFileService/ListTrash',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListTrashRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListTrashResponse.FromString,
+                _registered_method=True)
+        self.WatchProject = channel.unary_stream(
+                '/shotline.sequence_file.v1.SequenceFileService/WatchProject',
+                request_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.WatchProjectRequest.SerializeToString,
+                response_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.WatchProjectResponse.FromString,
+                _registered_method=True)
 
 
 class SequenceFileServiceServicer:
@@ -135,6 +210,139 @@ class SequenceFileServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProjectShots(self, request, context):
+        """Lists the shots of project.json (`storyboard` if present, else `shots`) in the order of the file: the regular
+        ones, and which others are copies of a sequence's shot. Shots whose id stands twice are listed as they stand. A
+        project without project.json has none, and a sequence that cannot be read is named, no error.
+        Errors: FAILED_PRECONDITION SEQUENCE_FILE_INVALID, UNSAFE_FILE for project.json itself; ABORTED PAGE_TOKEN_STALE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSequence(self, request, context):
+        """Makes a new sequence: a file of its own in the folder `sequences`, at the end of the playing order or where
+        `order` says.
+        Errors: ALREADY_EXISTS SEQUENCE_EXISTS; those of writing (see UpdateShot).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSequence(self, request, context):
+        """Changes a sequence's own members: its name, description, order, metadata or others, but neither
+        its id nor its shots.
+        Errors: as GetSequence and of writing; INVALID_ARGUMENT IMMUTABLE_FIELD; ABORTED ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSequence(self, request, context):
+        """Moves a sequence's file to the project's trash, from where RestoreVersion brings it back.
+        Errors: as GetSequence and of writing; ABORTED ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReorderSequences(self, request, context):
+        """Gives the sequences of a project another playing order: `order` 1, 2, 3 …, as one change of all files.
+        Errors: as GetSequence and of writing; INVALID_ARGUMENT INVALID_FIELD where the list does not
+        name each sequence of the project once; FAILED_PRECONDITION where a file cannot be read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateShot(self, request, context):
+        """Puts a new shot into a sequence.
+        Errors: as GetSequence and of writing; ALREADY_EXISTS SHOT_EXISTS where any sequence of the
+        project holds the id; NOT_FOUND SHOT_NOT_FOUND for a place behind a shot that is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteShot(self, request, context):
+        """Takes a shot out of its sequence; RestoreVersion brings it back.
+        Errors: as UpdateShot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveShot(self, request, context):
+        """Moves a shot within its sequence or into another one. It never stands nowhere; for an instant a reader may
+        see it in both files.
+        Errors: as UpdateShot and CreateShot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchUpdateShots(self, request, context):
+        """Changes many shots of one project with one write for each file.
+        Errors: as UpdateShot. Without `all_or_nothing` the edits that are refused are named in the
+        response; with it the first refusal is the error, its metadata `edit_index` says which edit, and nothing is changed.
+        An edit that is malformed (INVALID_JSON, or INVALID_FIELD of its mode or etag) always refuses the whole request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVersions(self, request, context):
+        """Lists the versions of a sequence file or of project.json that are kept, newest first: all of
+        the last hour, then one an hour, at most 50 versions and 256 MiB a file.
+        Errors: as GetSequence; a deleted sequence in the trash has its versions, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVersion(self, request, context):
+        """Gets a version's whole document.
+        Errors: as ListVersions; NOT_FOUND VERSION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffVersions(self, request, context):
+        """Tells what is different between two versions, value by value.
+        Errors: as GetVersion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreVersion(self, request, context):
+        """Brings back a version of a whole file, one shot of it, or a deleted sequence. It is a change like any other:
+        it makes a version and can be undone.
+        Errors: as GetVersion and UpdateShot; NOT_FOUND SHOT_NOT_FOUND where the version does not have the shot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrash(self, request, context):
+        """Lists deleted sequences that can be brought back, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchProject(self, request, context):
+        """Follows the changes of a project, also those of other programs: ordered, each revision once,
+        whole and without gaps. The first message is always a progress message.
+        Errors: OUT_OF_RANGE REVISION_TOO_OLD with metadata `oldest_revision`, `revision` and `log_id`;
+        RESOURCE_EXHAUSTED WATCH_TOO_SLOW and UNAVAILABLE BACKEND_UNAVAILABLE with metadata `revision`, the
+        last one that was sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SequenceFileServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -167,6 +375,81 @@ def add_SequenceFileServiceServicer_to_server(servicer, server):
                     servicer.UpdateProjectShot,
                     request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.UpdateProjectShotRequest.FromString,
                     response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.SerializeToString,
+            ),
+            'ListProjectShots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjectShots,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListProjectShotsRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListProjectShotsResponse.SerializeToString,
+            ),
+            'CreateSequence': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSequence,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.CreateSequenceRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Sequence.SerializeToString,
+            ),
+            'UpdateSequence': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSequence,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.UpdateSequenceRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Sequence.SerializeToString,
+            ),
+            'DeleteSequence': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSequence,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteSequenceRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteSequenceResponse.SerializeToString,
+            ),
+            'ReorderSequences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReorderSequences,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ReorderSequencesRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ReorderSequencesResponse.SerializeToString,
+            ),
+            'CreateShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateShot,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.CreateShotRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.SerializeToString,
+            ),
+            'DeleteShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteShot,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteShotRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteShotResponse.SerializeToString,
+            ),
+            'MoveShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveShot,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.MoveShotRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.SerializeToString,
+            ),
+            'BatchUpdateShots': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchUpdateShots,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.BatchUpdateShotsRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.BatchUpdateShotsResponse.SerializeToString,
+            ),
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListVersionsRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'GetVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVersion,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.GetVersionRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.VersionDocument.SerializeToString,
+            ),
+            'DiffVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffVersions,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DiffVersionsRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DiffVersionsResponse.SerializeToString,
+            ),
+            'RestoreVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreVersion,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.RestoreVersionRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.RestoreVersionResponse.SerializeToString,
+            ),
+            'ListTrash': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrash,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListTrashRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListTrashResponse.SerializeToString,
+            ),
+            'WatchProject': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchProject,
+                    request_deserializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.WatchProjectRequest.FromString,
+                    response_serializer=shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.WatchProjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -337,6 +620,411 @@ class SequenceFileService:
             '/shotline.sequence_file.v1.SequenceFileService/UpdateProjectShot',
             shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.UpdateProjectShotRequest.SerializeToString,
             shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjectShots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/ListProjectShots',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListProjectShotsRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListProjectShotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSequence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/CreateSequence',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.CreateSequenceRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Sequence.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSequence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/UpdateSequence',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.UpdateSequenceRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Sequence.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSequence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/DeleteSequence',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteSequenceRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteSequenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReorderSequences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/ReorderSequences',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ReorderSequencesRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ReorderSequencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/CreateShot',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.CreateShotRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/DeleteShot',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteShotRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DeleteShotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/MoveShot',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.MoveShotRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.Shot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchUpdateShots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/BatchUpdateShots',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.BatchUpdateShotsRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.BatchUpdateShotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/ListVersions',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListVersionsRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/GetVersion',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.GetVersionRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.VersionDocument.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/DiffVersions',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DiffVersionsRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.DiffVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/RestoreVersion',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.RestoreVersionRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.RestoreVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrash(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/ListTrash',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListTrashRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.ListTrashResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shotline.sequence_file.v1.SequenceFileService/WatchProject',
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.WatchProjectRequest.SerializeToString,
+            shotline_dot_sequence__file_dot_v1_dot_sequence__file__service__pb2.WatchProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,78 @@ class SequenceFileServiceStub:
     `shots`). A copy of a sequence's shot is refused: the sequence file is the truth.
     Errors: as UpdateShot; FAILED_PRECONDITION SHOT_IS_A_COPY naming the sequence.
     """
+    ListProjectShots: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.ListProjectShotsRequest, _sequence_file_service_pb2.ListProjectShotsResponse]
+    """Lists the shots of project.json (`storyboard` if present, else `shots`) in the order of the file: the regular
+    ones, and which others are copies of a sequence's shot. Shots whose id stands twice are listed as they stand. A
+    project without project.json has none, and a sequence that cannot be read is named, no error.
+    Errors: FAILED_PRECONDITION SEQUENCE_FILE_INVALID, UNSAFE_FILE for project.json itself; ABORTED PAGE_TOKEN_STALE.
+    """
+    CreateSequence: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.CreateSequenceRequest, _sequence_file_service_pb2.Sequence]
+    """Makes a new sequence: a file of its own in the folder `sequences`, at the end of the playing order or where
+    `order` says.
+    Errors: ALREADY_EXISTS SEQUENCE_EXISTS; those of writing (see UpdateShot).
+    """
+    UpdateSequence: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.UpdateSequenceRequest, _sequence_file_service_pb2.Sequence]
+    """Changes a sequence's own members: its name, description, order, metadata or others, but neither
+    its id nor its shots.
+    Errors: as GetSequence and of writing; INVALID_ARGUMENT IMMUTABLE_FIELD; ABORTED ETAG_MISMATCH.
+    """
+    DeleteSequence: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.DeleteSequenceRequest, _sequence_file_service_pb2.DeleteSequenceResponse]
+    """Moves a sequence's file to the project's trash, from where RestoreVersion brings it back.
+    Errors: as GetSequence and of writing; ABORTED ETAG_MISMATCH.
+    """
+    ReorderSequences: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.ReorderSequencesRequest, _sequence_file_service_pb2.ReorderSequencesResponse]
+    """Gives the sequences of a project another playing order: `order` 1, 2, 3 …, as one change of all files.
+    Errors: as GetSequence and of writing; INVALID_ARGUMENT INVALID_FIELD where the list does not
+    name each sequence of the project once; FAILED_PRECONDITION where a file cannot be read.
+    """
+    CreateShot: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.CreateShotRequest, _sequence_file_service_pb2.Shot]
+    """Puts a new shot into a sequence.
+    Errors: as GetSequence and of writing; ALREADY_EXISTS SHOT_EXISTS where any sequence of the
+    project holds the id; NOT_FOUND SHOT_NOT_FOUND for a place behind a shot that is not there.
+    """
+    DeleteShot: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.DeleteShotRequest, _sequence_file_service_pb2.DeleteShotResponse]
+    """Takes a shot out of its sequence; RestoreVersion brings it back.
+    Errors: as UpdateShot.
+    """
+    MoveShot: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.MoveShotRequest, _sequence_file_service_pb2.Shot]
+    """Moves a shot within its sequence or into another one. It never stands nowhere; for an instant a reader may
+    see it in both files.
+    Errors: as UpdateShot and CreateShot.
+    """
+    BatchUpdateShots: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.BatchUpdateShotsRequest, _sequence_file_service_pb2.BatchUpdateShotsResponse]
+    """Changes many shots of one project with one write for each file.
+    Errors: as UpdateShot. Without `all_or_nothing` the edits that are refused are named in the
+    response; with it the first refusal is the error, its metadata `edit_index` says which edit, and nothing is changed.
+    An edit that is malformed (INVALID_JSON, or INVALID_FIELD of its mode or etag) always refuses the whole request.
+    """
+    ListVersions: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.ListVersionsRequest, _sequence_file_service_pb2.ListVersionsResponse]
+    """Lists the versions of a sequence file or of project.json that are kept, newest first: all of
+    the last hour, then one an hour, at most 50 versions and 256 MiB a file.
+    Errors: as GetSequence; a deleted sequence in the trash has its versions, too.
+    """
+    GetVersion: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.GetVersionRequest, _sequence_file_service_pb2.VersionDocument]
+    """Gets a version's whole document.
+    Errors: as ListVersions; NOT_FOUND VERSION_NOT_FOUND.
+    """
+    DiffVersions: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.DiffVersionsRequest, _sequence_file_service_pb2.DiffVersionsResponse]
+    """Tells what is different between two versions, value by value.
+    Errors: as GetVersion.
+    """
+    RestoreVersion: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.RestoreVersionRequest, _sequence_file_service_pb2.RestoreVersionResponse]
+    """Brings back a version of a whole file, one shot of it, or a deleted sequence. It is a change like any other:
+    it makes a version and can be undone.
+    Errors: as GetVersion and UpdateShot; NOT_FOUND SHOT_NOT_FOUND where the version does not have the shot.
+    """
+    ListTrash: _aio.UnaryUnaryMultiCallable[_sequence_file_service_pb2.ListTrashRequest, _sequence_file_service_pb2.ListTrashResponse]
+    """Lists deleted sequences that can be brought back, newest first."""
+    WatchProject: _aio.UnaryStreamMultiCallable[_sequence_file_service_pb2.WatchProjectRequest, _sequence_file_service_pb2.WatchProjectResponse]
+    """Follows the changes of a project, also those of other programs: ordered, each revision once,
+    whole and without gaps. The first message is always a progress message.
+    Errors: OUT_OF_RANGE REVISION_TOO_OLD with metadata `oldest_revision`, `revision` and `log_id`;
+    RESOURCE_EXHAUSTED WATCH_TOO_SLOW and UNAVAILABLE BACKEND_UNAVAILABLE with metadata `revision`, the
+    last one that was sent.
+    """
 
 class SequenceFileServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads and changes the sequences and shots of project folders.
@@ -130,6 +202,168 @@ class SequenceFileServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes one regular shot: one that stands only in project.json (`storyboard` if present, else
         `shots`). A copy of a sequence's shot is refused: the sequence file is the truth.
         Errors: as UpdateShot; FAILED_PRECONDITION SHOT_IS_A_COPY naming the sequence.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProjectShots(
+        self,
+        request: _sequence_file_service_pb2.ListProjectShotsRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.ListProjectShotsRequest, _abc.Awaitable[_sequence_file_service_pb2.ListProjectShotsResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.ListProjectShotsResponse]:
+        """Lists the shots of project.json (`storyboard` if present, else `shots`) in the order of the file: the regular
+        ones, and which others are copies of a sequence's shot. Shots whose id stands twice are listed as they stand. A
+        project without project.json has none, and a sequence that cannot be read is named, no error.
+        Errors: FAILED_PRECONDITION SEQUENCE_FILE_INVALID, UNSAFE_FILE for project.json itself; ABORTED PAGE_TOKEN_STALE.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateSequence(
+        self,
+        request: _sequence_file_service_pb2.CreateSequenceRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.CreateSequenceRequest, _abc.Awaitable[_sequence_file_service_pb2.Sequence]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.Sequence]:
+        """Makes a new sequence: a file of its own in the folder `sequences`, at the end of the playing order or where
+        `order` says.
+        Errors: ALREADY_EXISTS SEQUENCE_EXISTS; those of writing (see UpdateShot).
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSequence(
+        self,
+        request: _sequence_file_service_pb2.UpdateSequenceRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.UpdateSequenceRequest, _abc.Awaitable[_sequence_file_service_pb2.Sequence]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.Sequence]:
+        """Changes a sequence's own members: its name, description, order, metadata or others, but neither
+        its id nor its shots.
+        Errors: as GetSequence and of writing; INVALID_ARGUMENT IMMUTABLE_FIELD; ABORTED ETAG_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSequence(
+        self,
+        request: _sequence_file_service_pb2.DeleteSequenceRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.DeleteSequenceRequest, _abc.Awaitable[_sequence_file_service_pb2.DeleteSequenceResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.DeleteSequenceResponse]:
+        """Moves a sequence's file to the project's trash, from where RestoreVersion brings it back.
+        Errors: as GetSequence and of writing; ABORTED ETAG_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ReorderSequences(
+        self,
+        request: _sequence_file_service_pb2.ReorderSequencesRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.ReorderSequencesRequest, _abc.Awaitable[_sequence_file_service_pb2.ReorderSequencesResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.ReorderSequencesResponse]:
+        """Gives the sequences of a project another playing order: `order` 1, 2, 3 …, as one change of all files.
+        Errors: as GetSequence and of writing; INVALID_ARGUMENT INVALID_FIELD where the list does not
+        name each sequence of the project once; FAILED_PRECONDITION where a file cannot be read.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateShot(
+        self,
+        request: _sequence_file_service_pb2.CreateShotRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.CreateShotRequest, _abc.Awaitable[_sequence_file_service_pb2.Shot]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.Shot]:
+        """Puts a new shot into a sequence.
+        Errors: as GetSequence and of writing; ALREADY_EXISTS SHOT_EXISTS where any sequence of the
+        project holds the id; NOT_FOUND SHOT_NOT_FOUND for a place behind a shot that is not there.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteShot(
+        self,
+        request: _sequence_file_service_pb2.DeleteShotRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.DeleteShotRequest, _abc.Awaitable[_sequence_file_service_pb2.DeleteShotResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.DeleteShotResponse]:
+        """Takes a shot out of its sequence; RestoreVersion brings it back.
+        Errors: as UpdateShot.
+        """
+
+    @_abc_1.abstractmethod
+    def MoveShot(
+        self,
+        request: _sequence_file_service_pb2.MoveShotRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.MoveShotRequest, _abc.Awaitable[_sequence_file_service_pb2.Shot]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.Shot]:
+        """Moves a shot within its sequence or into another one. It never stands nowhere; for an instant a reader may
+        see it in both files.
+        Errors: as UpdateShot and CreateShot.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchUpdateShots(
+        self,
+        request: _sequence_file_service_pb2.BatchUpdateShotsRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.BatchUpdateShotsRequest, _abc.Awaitable[_sequence_file_service_pb2.BatchUpdateShotsResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.BatchUpdateShotsResponse]:
+        """Changes many shots of one project with one write for each file.
+        Errors: as UpdateShot. Without `all_or_nothing` the edits that are refused are named in the
+        response; with it the first refusal is the error, its metadata `edit_index` says which edit, and nothing is changed.
+        An edit that is malformed (INVALID_JSON, or INVALID_FIELD of its mode or etag) always refuses the whole request.
+        """
+
+    @_abc_1.abstractmethod
+    def ListVersions(
+        self,
+        request: _sequence_file_service_pb2.ListVersionsRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.ListVersionsRequest, _abc.Awaitable[_sequence_file_service_pb2.ListVersionsResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.ListVersionsResponse]:
+        """Lists the versions of a sequence file or of project.json that are kept, newest first: all of
+        the last hour, then one an hour, at most 50 versions and 256 MiB a file.
+        Errors: as GetSequence; a deleted sequence in the trash has its versions, too.
+        """
+
+    @_abc_1.abstractmethod
+    def GetVersion(
+        self,
+        request: _sequence_file_service_pb2.GetVersionRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.GetVersionRequest, _abc.Awaitable[_sequence_file_service_pb2.VersionDocument]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.VersionDocument]:
+        """Gets a version's whole document.
+        Errors: as ListVersions; NOT_FOUND VERSION_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffVersions(
+        self,
+        request: _sequence_file_service_pb2.DiffVersionsRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.DiffVersionsRequest, _abc.Awaitable[_sequence_file_service_pb2.DiffVersionsResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.DiffVersionsResponse]:
+        """Tells what is different between two versions, value by value.
+        Errors: as GetVersion.
+        """
+
+    @_abc_1.abstractmethod
+    def RestoreVersion(
+        self,
+        request: _sequence_file_service_pb2.RestoreVersionRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.RestoreVersionRequest, _abc.Awaitable[_sequence_file_service_pb2.RestoreVersionResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.RestoreVersionResponse]:
+        """Brings back a version of a whole file, one shot of it, or a deleted sequence. It is a change like any other:
+        it makes a version and can be undone.
+        Errors: as GetVersion and UpdateShot; NOT_FOUND SHOT_NOT_FOUND where the version does not have the shot.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTrash(
+        self,
+        request: _sequence_file_service_pb2.ListTrashRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.ListTrashRequest, _abc.Awaitable[_sequence_file_service_pb2.ListTrashResponse]],
+    ) -> _abc.Awaitable[_sequence_file_service_pb2.ListTrashResponse]:
+        """Lists deleted sequences that can be brought back, newest first."""
+
+    @_abc_1.abstractmethod
+    def WatchProject(
+        self,
+        request: _sequence_file_service_pb2.WatchProjectRequest,
+        context: _aio.ServicerContext[_sequence_file_service_pb2.WatchProjectRequest, _abc.AsyncIterator[_sequence_file_service_pb2.WatchProjectResponse]],
+    ) -> _abc.AsyncIterator[_sequence_file_service_pb2.WatchProjectResponse]:
+        """Follows the changes of a project, also those of other programs: ordered, each revision once,
+        whole and without gaps. The first message is always a progress message.
+        Errors: OUT_OF_RANGE REVISION_TOO_OLD with metadata `oldest_revision`, `revision` and `log_id`;
+        RESOURCE_EXHAUSTED WATCH_TOO_SLOW and UNAVAILABLE BACKEND_UNAVAILABLE with metadata `revision`, the
+        last one that was sent.
         """
 
 def add_SequenceFileServiceServicer_to_server(servicer: SequenceFileServiceServicer, server: _aio.Server) -> None: ...

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'shotline/studio/v1/studio_service.proto\x12\x12shotline.studio.v1\"\x8a\x01\n\nShotTarget\x12\x39\n\rsequence_shot\x18\x01 \x01(\x0b\x32 .shotline.studio.v1.SequenceShotH\x00\x12\x37\n\x0cproject_shot\x18\x02 \x01(\x0b\x32\x1f.shotline.studio.v1.ProjectShotH\x00\x42\x08\n\x06target\"J\n\x0cSequenceShot\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\x12\x0f\n\x07shot_id\x18\x03 \x01(\t\"4\n\x0bProjectShot\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x0f\n\x07shot_id\x18\x02 \x01(\t\"-\n\x08StoredIn\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\"h\n\x04Shot\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rdocument_json\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\tstored_in\x18\x04 \x01(\x0b\x32\x1c.shotline.studio.v1.StoredIn\"I\n\x08Sequence\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x15\n\rdocument_json\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"n\n\x13UnreachableSequence\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x06 \x01(\x05\"\xa9\x01\n\x11UpdateShotRequest\x12.\n\x06target\x18\x01 \x01(\x0b\x32\x1e.shotline.studio.v1.ShotTarget\x12\x14\n\x0cupdates_json\x18\x02 \x01(\t\x12,\n\x04mode\x18\x03 \x01(\x0e\x32\x1e.shotline.studio.v1.UpdateMode\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"c\n\x0fGetShotsRequest\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x10GetShotsResponse\x12\'\n\x05shots\x18\x01 \x03(\x0b\x32\x18.shotline.studio.v1.Shot\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"U\n\x16GetAllSequencesRequest\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa1\x01\n\x17GetAllSequencesResponse\x12/\n\tsequences\x18\x01 \x03(\x0b\x32\x1c.shotline.studio.v1.Sequence\x12<\n\x0bunreachable\x18\x02 \x03(\x0b\x32\'.shotline.studio.v1.UnreachableSequence\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"@\n\x0eGetShotRequest\x12.\n\x06target\x18\x01 \x01(\x0b\x32\x1e.shotline.studio.v1.ShotTarget\"8\n\rInvokeRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\t\"\'\n\x0eInvokeResponse\x12\x15\n\renvelope_json\x18\x01 \x01(\t*i\n\nUpdateMode\x12\x1b\n\x17UPDATE_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17UPDATE_MODE_MERGE_PATCH\x10\x01\x12!\n\x1dUPDATE_MODE_REPLACE_TOP_LEVEL\x10\x02\x32\xcf\x03\n\rStudioService\x12R\n\nUpdateShot\x12%.shotline.studio.v1.UpdateShotRequest\x1a\x18.shotline.studio.v1.Shot\"\x03\x90\x02\x02\x12Z\n\x08GetShots\x12#.shotline.studio.v1.GetShotsRequest\x1a$.shotline.studio.v1.GetShotsResponse\"\x03\x90\x02\x01\x12o\n\x0fGetAllSequences\x12*.shotline.studio.v1.GetAllSequencesRequest\x1a+.shotline.studio.v1.GetAllSequencesResponse\"\x03\x90\x02\x01\x12L\n\x07GetShot\x12\".shotline.studio.v1.GetShotRequest\x1a\x18.shotline.studio.v1.Shot\"\x03\x90\x02\x01\x12O\n\x06Invoke\x12!.shotline.studio.v1.InvokeRequest\x1a\".shotline.studio.v1.InvokeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'shotline/studio/v1/studio_service.proto\x12\x12shotline.studio.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\nShotTarget\x12\x39\n\rsequence_shot\x18\x01 \x01(\x0b\x32 .shotline.studio.v1.SequenceShotH\x00\x12\x37\n\x0cproject_shot\x18\x02 \x01(\x0b\x32\x1f.shotline.studio.v1.ProjectShotH\x00\x42\x08\n\x06target\"J\n\x0cSequenceShot\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\x12\x0f\n\x07shot_id\x18\x03 \x01(\t\"4\n\x0bProjectShot\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x0f\n\x07shot_id\x18\x02 \x01(\t\"-\n\x08StoredIn\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\"z\n\x04Shot\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rdocument_json\x18\x02 \x01(\t\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12/\n\tstored_in\x18\x04 \x01(\x0b\x32\x1c.shotline.studio.v1.StoredIn\x12\x10\n\x08revision\x18\x05 \x01(\x03\"I\n\x08Sequence\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\x12\x15\n\rdocument_json\x18\x03 \x01(\t\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\"n\n\x13UnreachableSequence\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x06 \x01(\x05\"\xa9\x01\n\x11UpdateShotRequest\x12.\n\x06target\x18\x01 \x01(\x0b\x32\x1e.shotline.studio.v1.ShotTarget\x12\x14\n\x0cupdates_json\x18\x02 \x01(\t\x12,\n\x04mode\x18\x03 \x01(\x0e\x32\x1e.shotline.studio.v1.UpdateMode\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"c\n\x0fGetShotsRequest\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x10GetShotsResponse\x12\'\n\x05shots\x18\x01 \x03(\x0b\x32\x18.shotline.studio.v1.Shot\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"U\n\x16GetAllSequencesRequest\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa1\x01\n\x17GetAllSequencesResponse\x12/\n\tsequences\x18\x01 \x03(\x0b\x32\x1c.shotline.studio.v1.Sequence\x12<\n\x0bunreachable\x18\x02 \x03(\x0b\x32\'.shotline.studio.v1.UnreachableSequence\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"@\n\x0eGetShotRequest\x12.\n\x06target\x18\x01 \x01(\x0b\x32\x1e.shotline.studio.v1.ShotTarget\"Z\n\x0cWatchRequest\x12\x30\n\x07sources\x18\x01 \x03(\x0b\x32\x1f.shotline.studio.v1.WatchSource\x12\x18\n\x10progress_seconds\x18\x02 \x01(\x01\"M\n\x0bWatchSource\x12\x34\n\x07project\x18\x01 \x01(\x0b\x32!.shotline.studio.v1.ProjectSourceH\x00\x42\x08\n\x06source\"e\n\rProjectSource\x12\x14\n\x0cproject_path\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06log_id\x18\x03 \x01(\tB\x11\n\x0f_after_revision\"\xb4\x01\n\rWatchResponse\x12\x0e\n\x06source\x18\x01 \x01(\x05\x12\x14\n\x0cproject_path\x18\x02 \x01(\t\x12;\n\x0eproject_change\x18\x03 \x01(\x0b\x32!.shotline.studio.v1.ProjectChangeH\x00\x12\x35\n\x08progress\x18\x04 \x01(\x0b\x32!.shotline.studio.v1.WatchProgressH\x00\x42\t\n\x07message\"1\n\rWatchProgress\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x0e\n\x06log_id\x18\x02 \x01(\t\"\xaf\x01\n\x06Origin\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.shotline.studio.v1.Origin.Kind\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"?\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_CLIENT\x10\x01\x12\x10\n\x0cKIND_OUTSIDE\x10\x02\"\xbe\x01\n\rProjectChange\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06origin\x18\x03 \x01(\x0b\x32\x1a.shotline.studio.v1.Origin\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12-\n\x05\x66iles\x18\x05 \x03(\x0b\x32\x1e.shotline.studio.v1.FileChange\"\xac\x01\n\nFileChange\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x13\n\x0bsequence_id\x18\x02 \x01(\t\x12,\n\x04kind\x18\x03 \x01(\x0e\x32\x1e.shotline.studio.v1.ChangeKind\x12\x0c\n\x04\x65tag\x18\x04 \x01(\t\x12-\n\x05shots\x18\x05 \x03(\x0b\x32\x1e.shotline.studio.v1.ShotChange\x12\x10\n\x08\x63omplete\x18\x06 \x01(\x08\"k\n\nShotChange\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.shotline.studio.v1.ChangeKind\x12\x0c\n\x04\x65tag\x18\x03 \x01(\t\x12\x15\n\rdocument_json\x18\x04 \x01(\t\"8\n\rInvokeRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x16\n\x0e\x61rguments_json\x18\x02 \x01(\t\"\'\n\x0eInvokeResponse\x12\x15\n\renvelope_json\x18\x01 \x01(\t*i\n\nUpdateMode\x12\x1b\n\x17UPDATE_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17UPDATE_MODE_MERGE_PATCH\x10\x01\x12!\n\x1dUPDATE_MODE_REPLACE_TOP_LEVEL\x10\x02*\xa7\x01\n\nChangeKind\x12\x1b\n\x17\x43HANGE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43HANGE_KIND_CREATED\x10\x01\x12\x17\n\x13\x43HANGE_KIND_UPDATED\x10\x02\x12\x17\n\x13\x43HANGE_KIND_DELETED\x10\x03\x12\x15\n\x11\x43HANGE_KIND_MOVED\x10\x04\x12\x1a\n\x16\x43HANGE_KIND_UNREADABLE\x10\x05\x32\x9f\x04\n\rStudioService\x12R\n\nUpdateShot\x12%.shotline.studio.v1.UpdateShotRequest\x1a\x18.shotline.studio.v1.Shot\"\x03\x90\x02\x02\x12Z\n\x08GetShots\x12#.shotline.studio.v1.GetShotsRequest\x1a$.shotline.studio.v1.GetShotsResponse\"\x03\x90\x02\x01\x12o\n\x0fGetAllSequences\x12*.shotline.studio.v1.GetAllSequencesRequest\x1a+.shotline.studio.v1.GetAllSequencesResponse\"\x03\x90\x02\x01\x12L\n\x07GetShot\x12\".shotline.studio.v1.GetShotRequest\x1a\x18.shotline.studio.v1.Shot\"\x03\x90\x02\x01\x12N\n\x05Watch\x12 .shotline.studio.v1.WatchRequest\x1a!.shotline.studio.v1.WatchResponse0\x01\x12O\n\x06Invoke\x12!.shotline.studio.v1.InvokeRequest\x1a\".shotline.studio.v1.InvokeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,38 +40,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STUDIOSERVICE'].methods_by_name['GetAllSequences']._serialized_options = b'\220\002\001'
   _globals['_STUDIOSERVICE'].methods_by_name['GetShot']._loaded_options = None
   _globals['_STUDIOSERVICE'].methods_by_name['GetShot']._serialized_options = b'\220\002\001'
-  _globals['_UPDATEMODE']._serialized_start=1463
-  _globals['_UPDATEMODE']._serialized_end=1568
-  _globals['_SHOTTARGET']._serialized_start=64
-  _globals['_SHOTTARGET']._serialized_end=202
-  _globals['_SEQUENCESHOT']._serialized_start=204
-  _globals['_SEQUENCESHOT']._serialized_end=278
-  _globals['_PROJECTSHOT']._serialized_start=280
-  _globals['_PROJECTSHOT']._serialized_end=332
-  _globals['_STOREDIN']._serialized_start=334
-  _globals['_STOREDIN']._serialized_end=379
-  _globals['_SHOT']._serialized_start=381
-  _globals['_SHOT']._serialized_end=485
-  _globals['_SEQUENCE']._serialized_start=487
-  _globals['_SEQUENCE']._serialized_end=560
-  _globals['_UNREACHABLESEQUENCE']._serialized_start=562
-  _globals['_UNREACHABLESEQUENCE']._serialized_end=672
-  _globals['_UPDATESHOTREQUEST']._serialized_start=675
-  _globals['_UPDATESHOTREQUEST']._serialized_end=844
-  _globals['_GETSHOTSREQUEST']._serialized_start=846
-  _globals['_GETSHOTSREQUEST']._serialized_end=945
-  _globals['_GETSHOTSRESPONSE']._serialized_start=947
-  _globals['_GETSHOTSRESPONSE']._serialized_end=1045
-  _globals['_GETALLSEQUENCESREQUEST']._serialized_start=1047
-  _globals['_GETALLSEQUENCESREQUEST']._serialized_end=1132
-  _globals['_GETALLSEQUENCESRESPONSE']._serialized_start=1135
-  _globals['_GETALLSEQUENCESRESPONSE']._serialized_end=1296
-  _globals['_GETSHOTREQUEST']._serialized_start=1298
-  _globals['_GETSHOTREQUEST']._serialized_end=1362
-  _globals['_INVOKEREQUEST']._serialized_start=1364
-  _globals['_INVOKEREQUEST']._serialized_end=1420
-  _globals['_INVOKERESPONSE']._serialized_start=1422
-  _globals['_INVOKERESPONSE']._serialized_end=1461
-  _globals['_STUDIOSERVICE']._serialized_start=1571
-  _globals['_STUDIOSERVICE']._serialized_end=2034
+  _globals['_UPDATEMODE']._serialized_start=2677
+  _globals['_UPDATEMODE']._serialized_end=2782
+  _globals['_CHANGEKIND']._serialized_start=2785
+  _globals['_CHANGEKIND']._serialized_end=2952
+  _globals['_SHOTTARGET']._serialized_start=97
+  _globals['_SHOTTARGET']._serialized_end=235
+  _globals['_SEQUENCESHOT']._serialized_start=237
+  _globals['_SEQUENCESHOT']._serialized_end=311
+  _globals['_PROJECTSHOT']._serialized_start=313
+  _globals['_PROJECTSHOT']._serialized_end=365
+  _globals['_STOREDIN']._serialized_start=367
+  _globals['_STOREDIN']._serialized_end=412
+  _globals['_SHOT']._serialized_start=414
+  _globals['_SHOT']._serialized_end=536
+  _globals['_SEQUENCE']._serialized_start=538
+  _globals['_SEQUENCE']._serialized_end=611
+  _globals['_UNREACHABLESEQUENCE']._serialized_start=613
+  _globals['_UNREACHABLESEQUENCE']._serialized_end=723
+  _globals['_UPDATESHOTREQUEST']._serialized_start=726
+  _globals['_UPDATESHOTREQUEST']._serialized_end=895
+  _globals['_GETSHOTSREQUEST']._serialized_start=897
+  _globals['_GETSHOTSREQUEST']._serialized_end=996
+  _globals['_GETSHOTSRESPONSE']._serialized_start=998
+  _globals['_GETSHOTSRESPONSE']._serialized_end=1096
+  _globals['_GETALLSEQUENCESREQUEST']._serialized_start=1098
+  _globals['_GETALLSEQUENCESREQUEST']._serialized_end=1183
+  _globals['_GETALLSEQUENCESRESPONSE']._serialized_start=1186
+  _globals['_GETALLSEQUENCESRESPONSE']._serialized_end=1347
+  _globals['_GETSHOTREQUEST']._serialized_start=1349
+  _globals['_GETSHOTREQUEST']._serialized_end=1413
+  _globals['_WATCHREQUEST']._serialized_start=1415
+  _globals['_WATCHREQUEST']._serialized_end=1505
+  _globals['_WATCHSOURCE']._serialized_start=1507
+  _globals['_WATCHSOURCE']._serialized_end=1584
+  _globals['_PROJECTSOURCE']._serialized_start=1586
+  _globals['_PROJECTSOURCE']._serialized_end=1687
+  _globals['_WATCHRESPONSE']._serialized_start=1690
+  _globals['_WATCHRESPONSE']._serialized_end=1870
+  _globals['_WATCHPROGRESS']._serialized_start=1872
+  _globals['_WATCHPROGRESS']._serialized_end=1921
+  _globals['_ORIGIN']._serialized_start=1924
+  _globals['_ORIGIN']._serialized_end=2099
+  _globals['_ORIGIN_KIND']._serialized_start=2036
+  _globals['_ORIGIN_KIND']._serialized_end=2099
+  _globals['_PROJECTCHANGE']._serialized_start=2102
+  _globals['_PROJECTCHANGE']._serialized_end=2292
+  _globals['_FILECHANGE']._serialized_start=2295
+  _globals['_FILECHANGE']._serialized_end=2467
+  _globals['_SHOTCHANGE']._serialized_start=2469
+  _globals['_SHOTCHANGE']._serialized_end=2576
+  _globals['_INVOKEREQUEST']._serialized_start=2578
+  _globals['_INVOKEREQUEST']._serialized_end=2634
+  _globals['_INVOKERESPONSE']._serialized_start=2636
+  _globals['_INVOKERESPONSE']._serialized_end=2675
+  _globals['_STUDIOSERVICE']._serialized_start=2955
+  _globals['_STUDIOSERVICE']._serialized_end=3498
 # @@protoc_insertion_point(module_scope)

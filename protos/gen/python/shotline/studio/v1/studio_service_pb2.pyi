@@ -9,6 +9,7 @@ Free-form JSON travels as JSON text in `_json` fields, byte for byte as the file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -45,6 +46,42 @@ UPDATE_MODE_MERGE_PATCH: UpdateMode.ValueType  # 1
 UPDATE_MODE_REPLACE_TOP_LEVEL: UpdateMode.ValueType  # 2
 """Each top-level member replaces the shot's member whole, as Object.assign does; null is stored."""
 Global___UpdateMode: _TypeAlias = UpdateMode  # noqa: Y015
+
+class _ChangeKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
+    """Never sent."""
+    CHANGE_KIND_CREATED: _ChangeKind.ValueType  # 1
+    """It is new."""
+    CHANGE_KIND_UPDATED: _ChangeKind.ValueType  # 2
+    """Its content changed."""
+    CHANGE_KIND_DELETED: _ChangeKind.ValueType  # 3
+    """It is gone."""
+    CHANGE_KIND_MOVED: _ChangeKind.ValueType  # 4
+    """A shot stands at another place of its sequence; its content may have changed, too."""
+    CHANGE_KIND_UNREADABLE: _ChangeKind.ValueType  # 5
+    """Another program left the file so that it cannot be read; a read of it says why."""
+
+class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
+    """What became of a file or a shot."""
+
+CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
+"""Never sent."""
+CHANGE_KIND_CREATED: ChangeKind.ValueType  # 1
+"""It is new."""
+CHANGE_KIND_UPDATED: ChangeKind.ValueType  # 2
+"""Its content changed."""
+CHANGE_KIND_DELETED: ChangeKind.ValueType  # 3
+"""It is gone."""
+CHANGE_KIND_MOVED: ChangeKind.ValueType  # 4
+"""A shot stands at another place of its sequence; its content may have changed, too."""
+CHANGE_KIND_UNREADABLE: ChangeKind.ValueType  # 5
+"""Another program left the file so that it cannot be read; a read of it says why."""
+Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final
 class ShotTarget(_message.Message):
@@ -170,12 +207,15 @@ class Shot(_message.Message):
     DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     STORED_IN_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The shot's id as text."""
     document_json: _builtins.str
     """The whole shot: one JSON object, byte for byte as the file has it."""
     etag: _builtins.str
     """Strong hash of the shot's content, 32 hexadecimal digits."""
+    revision: _builtins.int
+    """In the answer to a change: its revision, as Watch counts them for the project; 0 where nothing changed, and in reads."""
     @_builtins.property
     def stored_in(self) -> Global___StoredIn:
         """Where the shot is stored. Absent in GetShotsResponse: all stand in the sequence that was asked for."""
@@ -187,10 +227,11 @@ class Shot(_message.Message):
         document_json: _builtins.str = ...,
         etag: _builtins.str = ...,
         stored_in: Global___StoredIn | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stored_in", b"stored_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "stored_in", b"stored_in"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "revision", b"revision", "stored_in", b"stored_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -465,6 +506,339 @@ class GetShotRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetShotRequest: _TypeAlias = GetShotRequest  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """Request of Watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    PROGRESS_SECONDS_FIELD_NUMBER: _builtins.int
+    progress_seconds: _builtins.float
+    """Seconds without a change of a source after which its progress is sent; 0 means 15. 0.1 to 60."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchSource]:
+        """What to follow, 1 to 100. Required."""
+
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[Global___WatchSource] | None = ...,
+        progress_seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["progress_seconds", b"progress_seconds", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchSource(_message.Message):
+    """One thing to follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def project(self) -> Global___ProjectSource:
+        """The sequence files of a project."""
+
+    def __init__(
+        self,
+        *,
+        project: Global___ProjectSource | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "source", b"source"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["project"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___WatchSource: _TypeAlias = WatchSource  # noqa: Y015
+
+@_typing.final
+class ProjectSource(_message.Message):
+    """The sequence files of a project, and its project.json."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    project_path: _builtins.str
+    """Absolute path of the project folder on the server. Required."""
+    after_revision: _builtins.int
+    """The last revision that the caller has seen: the watch begins behind it. Unset: from now on. 0: from the
+    first revision that is kept (24 hours).
+    """
+    log_id: _builtins.str
+    """`log_id` of the progress message that the revision was counted under. Empty: not checked."""
+    def __init__(
+        self,
+        *,
+        project_path: _builtins.str = ...,
+        after_revision: _builtins.int | None = ...,
+        log_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "log_id", b"log_id", "project_path", b"project_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_revision: _TypeAlias = _typing.Literal["after_revision"]  # noqa: Y015
+    _WhichOneofArgType__after_revision: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_revision) -> _WhichOneofReturnType__after_revision | None: ...
+
+Global___ProjectSource: _TypeAlias = ProjectSource  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """Response of Watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    PROJECT_CHANGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    source: _builtins.int
+    """Index of the source among those of the request, from 0."""
+    project_path: _builtins.str
+    """The project, as the request names it."""
+    @_builtins.property
+    def project_change(self) -> Global___ProjectChange:
+        """A revision of a project."""
+
+    @_builtins.property
+    def progress(self) -> Global___WatchProgress:
+        """Where the watch of the source is; sent at first and when nothing happens."""
+
+    def __init__(
+        self,
+        *,
+        source: _builtins.int = ...,
+        project_path: _builtins.str = ...,
+        project_change: Global___ProjectChange | None = ...,
+        progress: Global___WatchProgress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "progress", b"progress", "project_change", b"project_change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "progress", b"progress", "project_change", b"project_change", "project_path", b"project_path", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["project_change", "progress"]  # noqa: Y015
+    _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class WatchProgress(_message.Message):
+    """Where the watch of a source is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    LOG_ID_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Everything up to this revision has been sent: go on behind it."""
+    log_id: _builtins.str
+    """In which log revisions are counted; changes when the project's `.shotline` was deleted."""
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        log_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log_id", b"log_id", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchProgress: _TypeAlias = WatchProgress  # noqa: Y015
+
+@_typing.final
+class Origin(_message.Message):
+    """Who made a change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Origin._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Origin._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_CLIENT: Origin._Kind.ValueType  # 1
+        """A client of Shotline."""
+        KIND_OUTSIDE: Origin._Kind.ValueType  # 2
+        """Another program, which changed the file itself."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """Kinds of origin."""
+
+    KIND_UNSPECIFIED: Origin.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_CLIENT: Origin.Kind.ValueType  # 1
+    """A client of Shotline."""
+    KIND_OUTSIDE: Origin.Kind.ValueType  # 2
+    """Another program, which changed the file itself."""
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___Origin.Kind.ValueType
+    """Which kind."""
+    principal: _builtins.str
+    """Whom the token of a client names; empty for another program."""
+    client: _builtins.str
+    """What the client calls itself by the metadata key, or HTTP header, `x-client`; may be empty."""
+    request_id: _builtins.str
+    """The request id of the change; may be empty."""
+    def __init__(
+        self,
+        *,
+        kind: Global___Origin.Kind.ValueType = ...,
+        principal: _builtins.str = ...,
+        client: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "kind", b"kind", "principal", b"principal", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
+
+@_typing.final
+class ProjectChange(_message.Message):
+    """One revision of a project."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Its number: one more than that of the revision before."""
+    summary: _builtins.str
+    """What changed, in one line for people."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """Who."""
+
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___FileChange]:
+        """The files that changed."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        origin: Global___Origin | None = ...,
+        summary: _builtins.str = ...,
+        files: _abc.Iterable[Global___FileChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "files", b"files", "origin", b"origin", "revision", b"revision", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProjectChange: _TypeAlias = ProjectChange  # noqa: Y015
+
+@_typing.final
+class FileChange(_message.Message):
+    """A file that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    SHOTS_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    file: _builtins.str
+    """Path relative to the project folder."""
+    sequence_id: _builtins.str
+    """Id of its sequence; empty for project.json."""
+    kind: Global___ChangeKind.ValueType
+    """What became of it."""
+    etag: _builtins.str
+    """Etag of the whole file as it is now; empty for one that is gone or cannot be read."""
+    complete: _builtins.bool
+    """Whether `shots` names all that changed. False where what was there before is not known: read the file again."""
+    @_builtins.property
+    def shots(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotChange]:
+        """The shots that changed."""
+
+    def __init__(
+        self,
+        *,
+        file: _builtins.str = ...,
+        sequence_id: _builtins.str = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        etag: _builtins.str = ...,
+        shots: _abc.Iterable[Global___ShotChange] | None = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "etag", b"etag", "file", b"file", "kind", b"kind", "sequence_id", b"sequence_id", "shots", b"shots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileChange: _TypeAlias = FileChange  # noqa: Y015
+
+@_typing.final
+class ShotChange(_message.Message):
+    """A shot that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The shot's id."""
+    kind: Global___ChangeKind.ValueType
+    """What became of it."""
+    etag: _builtins.str
+    """Its etag now; empty for one that is gone."""
+    document_json: _builtins.str
+    """The shot as it is now; empty for one that is gone, and in changes of more than 256 KiB: get it with GetShot."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        etag: _builtins.str = ...,
+        document_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShotChange: _TypeAlias = ShotChange  # noqa: Y015
 
 @_typing.final
 class InvokeRequest(_message.Message):

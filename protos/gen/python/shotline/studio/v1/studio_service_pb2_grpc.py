@@ -58,6 +58,11 @@ class StudioServiceStub:
                 request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetShotRequest.SerializeToString,
                 response_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/shotline.studio.v1.StudioService/Watch',
+                request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchRequest.SerializeToString,
+                response_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchResponse.FromString,
+                _registered_method=True)
         self.Invoke = channel.unary_unary(
                 '/shotline.studio.v1.StudioService/Invoke',
                 request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.InvokeRequest.SerializeToString,
@@ -103,6 +108,17 @@ class StudioServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Follows the changes of several sources as one stream. Each source's changes come in order, each revision
+        once, whole and without gaps; its first message is always a progress message.
+        Errors: those of the source's own watch with metadata `source`, its index. Every error that ends a watch
+        which has begun has metadata `revisions`: of each source, in order, the revision behind which to go on, separated by commas,
+        empty for one of which nothing was sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Invoke(self, request, context):
         """Calls a channel by name with JSON arguments and answers with a JSON envelope: what a generic
         ipcMain.handle forwards. A failed call is an envelope with `"success": false`, not a gRPC
@@ -134,6 +150,11 @@ def add_StudioServiceServicer_to_server(servicer, server):
                     servicer.GetShot,
                     request_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetShotRequest.FromString,
                     response_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchRequest.FromString,
+                    response_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchResponse.SerializeToString,
             ),
             'Invoke': grpc.unary_unary_rpc_method_handler(
                     servicer.Invoke,
@@ -253,6 +274,33 @@ class StudioService:
             '/shotline.studio.v1.StudioService/GetShot',
             shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetShotRequest.SerializeToString,
             shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shotline.studio.v1.StudioService/Watch',
+            shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchRequest.SerializeToString,
+            shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,13 @@ class StudioServiceStub:
     """Gets all sequences of a project in playing order, and names the files that cannot be read."""
     GetShot: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.GetShotRequest, _studio_service_pb2.Shot]
     """Gets one shot wherever it lives."""
+    Watch: _aio.UnaryStreamMultiCallable[_studio_service_pb2.WatchRequest, _studio_service_pb2.WatchResponse]
+    """Follows the changes of several sources as one stream. Each source's changes come in order, each revision
+    once, whole and without gaps; its first message is always a progress message.
+    Errors: those of the source's own watch with metadata `source`, its index. Every error that ends a watch
+    which has begun has metadata `revisions`: of each source, in order, the revision behind which to go on, separated by commas,
+    empty for one of which nothing was sent.
+    """
     Invoke: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.InvokeRequest, _studio_service_pb2.InvokeResponse]
     """Calls a channel by name with JSON arguments and answers with a JSON envelope: what a generic
     ipcMain.handle forwards. A failed call is an envelope with `"success": false`, not a gRPC
@@ -83,6 +90,19 @@ class StudioServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_studio_service_pb2.GetShotRequest, _abc.Awaitable[_studio_service_pb2.Shot]],
     ) -> _abc.Awaitable[_studio_service_pb2.Shot]:
         """Gets one shot wherever it lives."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _studio_service_pb2.WatchRequest,
+        context: _aio.ServicerContext[_studio_service_pb2.WatchRequest, _abc.AsyncIterator[_studio_service_pb2.WatchResponse]],
+    ) -> _abc.AsyncIterator[_studio_service_pb2.WatchResponse]:
+        """Follows the changes of several sources as one stream. Each source's changes come in order, each revision
+        once, whole and without gaps; its first message is always a progress message.
+        Errors: those of the source's own watch with metadata `source`, its index. Every error that ends a watch
+        which has begun has metadata `revisions`: of each source, in order, the revision behind which to go on, separated by commas,
+        empty for one of which nothing was sent.
+        """
 
     @_abc_1.abstractmethod
     def Invoke(

@@ -1,4 +1,4 @@
-"""What the `shotline project` commands do."""
+"""What the commands that look at a project do."""
 
 import os
 from dataclasses import asdict
@@ -8,8 +8,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 
-from gateway.cli import connection, failures, patches, render, terminal
-from gateway.cli.connection import Client, Target
+from gateway.cli import connection, failures, render, terminal
+from gateway.cli.client import PROJECT_FILE, Client
+from gateway.cli.connection import Target
 from gateway.cli.sample import FolderNotEmpty, write_sample
 from gateway.cli.verify import Report, verify
 from services.kernel.faults import Code
@@ -34,7 +35,7 @@ def new(path: Path, *, as_json: bool) -> None:
     out.print(Text(f"  next: shotline up --root {os.path.dirname(folder)}"), soft_wrap=True)
 
 
-def show_list(project: Path, target: Target) -> None:
+def show_list(target: Target, project: Path) -> None:
     """List the sequences; what cannot be reached makes the command fail."""
     found, unreachable = connection.call(target, lambda client: client.sequences(connection.absolute(project)))
     if target.as_json:
@@ -76,26 +77,24 @@ def _order(sequence: files.Sequence) -> float | None:
     return int(sequence.order) if sequence.order.is_integer() else sequence.order
 
 
-def show(project: Path, sequence_id: str, shot_id: str | None, target: Target) -> None:
+def show(target: Target, project: Path, sequence_id: str, shot_id: str | None) -> None:
     """Show the document of a sequence or a shot."""
     path = connection.absolute(project)
-    if shot_id is None:
-        sequence = connection.call(target, lambda client: client.sequence(path, sequence_id))
-        if target.as_json:
-            document = render.raw(sequence.document_json)
-            render.print_json({"sequence": document, "etag": sequence.etag, "file": sequence.file})
-        else:
-            render.print_sequence(sequence)
+    if shot_id is not None:
+        render.show_shot(connection.call(target, lambda client: client.shot(path, sequence_id, shot_id)), target)
         return
-    shot = connection.call(target, lambda client: client.shot(path, sequence_id, shot_id))
+    if sequence_id == PROJECT_FILE:
+        failures.wrong_usage("name a shot: `shotline project shots PROJECT -` lists those of project.json")
+    sequence = connection.call(target, lambda client: client.sequence(path, sequence_id))
     if target.as_json:
-        render.print_json(render.shot_facts(shot))
+        document = render.raw(sequence.document_json)
+        render.print_json({"sequence": document, "etag": sequence.etag, "file": sequence.file})
     else:
-        render.print_shot(shot)
+        render.print_sequence(sequence)
 
 
-def show_shots(project: Path, sequence_id: str, target: Target) -> None:
-    """List the shots of a sequence."""
+def show_shots(target: Target, project: Path, sequence_id: str) -> None:
+    """List the shots of a sequence, or the regular ones of project.json."""
     path = connection.absolute(project)
     shots, etag = connection.call(target, lambda client: client.shots(path, sequence_id))
     if target.as_json:
@@ -110,33 +109,7 @@ def show_shots(project: Path, sequence_id: str, target: Target) -> None:
         render.print_shots(shots)
 
 
-def update(
-    project: Path,
-    sequence_id: str,
-    shot_id: str,
-    target: Target,
-    *,
-    assignments: list[str],
-    json_patch: str | None,
-    etag: str,
-    replace: bool,
-) -> None:
-    """Change a shot and show it as it is afterwards."""
-    try:
-        updates = patches.updates_json(assignments, json_patch)
-    except patches.WrongPatch as error:
-        failures.wrong_usage(str(error))
-    path = connection.absolute(project)
-    shot = connection.call(
-        target, lambda client: client.update(path, sequence_id, shot_id, updates, replace=replace, etag=etag)
-    )
-    if target.as_json:
-        render.print_json(render.shot_facts(shot))
-    else:
-        render.print_shot(shot)
-
-
-def check(project: Path, target: Target) -> None:
+def check(target: Target, project: Path) -> None:
     """Verify a project, with a progress bar on a terminal."""
     path = connection.absolute(project)
     columns = (TextColumn("verifying"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
@@ -149,9 +122,7 @@ def check(project: Path, target: Target) -> None:
 
         report = connection.call(target, work)
     if target.as_json:
-        troubles = [asdict(trouble) for trouble in report.troubles]
-        ok = not report.troubles
-        render.print_json({"ok": ok, "sequences": report.sequences, "shots": report.shots, "troubles": troubles})
+        render.print_json({"ok": not report.troubles, **asdict(report)})
     else:
         render.print_report(report)
     if report.troubles:

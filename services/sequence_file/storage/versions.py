@@ -1,0 +1,131 @@
+"""What is kept of a file and of deleted files: the log says what there was, the history has it."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from services.kernel.faults import Fault
+from services.sequence_file.domain import faults
+from services.sequence_file.domain.changes import Trashed, Version
+from services.sequence_file.domain.document import Document
+from services.sequence_file.storage.disk import Disk
+from services.sequence_file.storage.documents import PATIENCE, Documents, Entry, parse
+from services.sequence_file.storage.history import History
+from services.sequence_file.storage.log import Log
+from services.sequence_file.storage.places import Place, ProjectFolder, Roots
+from services.sequence_file.storage.trouble import reading_failed
+
+
+class Versions:
+    """Reads versions. Raises Fault, OSError."""
+
+    def __init__(
+        self, disk: Disk, roots: Roots, documents: Documents, history: History, log_of: Callable[[Place], Log]
+    ) -> None:
+        self._disk = disk
+        self._roots = roots
+        self._documents = documents
+        self._history = history
+        self._log_of = log_of
+
+    def of(self, place: Place) -> Sequence[Version]:
+        """The versions of a file that can be read, newest first. Of a file that nobody changed yet: what it holds."""
+        now = self._now(place)
+        log = self._log_of(place)
+        log.catch_up()
+        kept = self._history.kept(place)
+        metas = log.versions(place.key)
+        if not metas and now:
+            at = datetime.fromtimestamp(now.stat.st_mtime, UTC)
+            return (_version(0, at, now.etag(), len(now.raw), summary="as it is"),)
+        found: list[Version] = []
+        for meta in metas:
+            if meta.etag is None:
+                continue
+            current = meta is metas[-1] and now is not None and now.etag() == meta.etag
+            etag, size = kept.get(meta.revision, ("", 0))
+            if not current and etag != meta.etag:
+                continue  # thinned out
+            found.append(
+                Version(
+                    revision=meta.revision,
+                    at=datetime.fromtimestamp(meta.at, UTC),
+                    author=meta.author,
+                    request_id=meta.request_id,
+                    summary=meta.summary,
+                    etag=meta.etag,
+                    size=len(now.raw) if current and now else size,
+                    current=current,
+                )
+            )
+        return found[::-1]
+
+    def document(self, place: Place, revision: int) -> Document:
+        """A version's content; of a deletion's revision the last one before it."""
+        wanted = next((each for each in self.of(place) if each.revision <= revision), None)
+        gone = self._is_deletion(place, revision)
+        if wanted is None or (wanted.revision != revision and not gone):
+            raise faults.version_not_found(place.file, revision)
+        if wanted.current and (now := self._now(place)) and now.etag() == wanted.etag:
+            return now.opened()
+        raw = self._history.read(place, wanted.revision, wanted.etag)
+        if raw is None:
+            raise faults.version_not_found(place.file, revision)
+        return parse(raw, place.file)
+
+    def trash(self, folder: ProjectFolder) -> Sequence[Trashed]:
+        """Deleted sequences that can be brought back, newest deletion first."""
+        log = self._log_of(Place(folder.root, folder.below, "project.json", "project.json"))
+        log.catch_up()
+        found: list[Trashed] = []
+        for key, known in log.keys().items():
+            if known.etag is not None:
+                continue
+            place = self._roots.entry(folder, known.file)
+            metas = log.versions(key)
+            last = next((each for each in self.of(place) if each.revision < known.revision), None)
+            if last is None or not metas:
+                continue
+            deletion = metas[-1]
+            found.append(
+                Trashed(
+                    sequence_id=known.sequence_id,
+                    name=self._name(place, last.revision),
+                    file=known.file,
+                    revision=known.revision,
+                    at=datetime.fromtimestamp(deletion.at, UTC),
+                    author=deletion.author,
+                )
+            )
+        return sorted(found, key=lambda each: each.revision, reverse=True)
+
+    def _name(self, place: Place, revision: int) -> str:
+        try:
+            return self.document(place, revision).head.name
+        except Fault:
+            return ""  # it could not be read when it was deleted
+
+    def _is_deletion(self, place: Place, revision: int) -> bool:
+        return any(meta.revision == revision and meta.etag is None for meta in self._log_of(place).versions(place.key))
+
+    def _now(self, place: Place) -> Entry | None:
+        """What the file holds; None where there is none."""
+        try:
+            folder = self._disk.open_folder(place.root, *place.below)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise reading_failed(place.file, error) from error
+        try:
+            found = self._disk.stat(folder, place.name)
+            return self._documents.get(folder, place, found, time.monotonic() + PATIENCE)
+        except FileNotFoundError:
+            return None
+        finally:
+            self._disk.close(folder)
+
+
+def _version(revision: int, at: datetime, etag: str, size: int, *, summary: str) -> Version:
+    return Version(
+        revision=revision, at=at, author=None, request_id="", summary=summary, etag=etag, size=size, current=True
+    )
