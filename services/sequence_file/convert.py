@@ -89,8 +89,6 @@ def to_place(place: pb.ShotPlace) -> Place:
                 raise invalid_field("place.after_shot_id", "must not be empty")
             return Place(after=place.after_shot_id)
         case "index":
-            if place.index < 0:
-                raise invalid_field("place.index", "must not be negative")
             return Place(index=place.index)
         case None:
             return Place()
@@ -139,10 +137,10 @@ def view(value: "pb.SequenceView.ValueType") -> bool:
 def from_shot(shot: Shot, revision: int = 0) -> pb.Shot:
     """A shot as the contract has it; in the answer to a change with its revision."""
     return pb.Shot(
-        id=shot.id,
+        id=_text(shot.id),
         document_json=shot.document.decode(),
         etag=shot.etag,
-        stored_in=pb.StoredIn(file=shot.file, sequence_id=shot.sequence_id),
+        stored_in=pb.StoredIn(file=_text(shot.file), sequence_id=shot.sequence_id),
         revision=revision,
     )
 
@@ -155,7 +153,7 @@ def from_changed_shot(outcome: Outcome) -> pb.Shot:
 def from_shots(sequence: SequenceFile, start: int, end: int) -> tuple[pb.GetShotsResponse, int]:
     """The shots from `start` to `end`, as many as fit into a page, and the index behind the last one."""
     document = sequence.document
-    response = pb.GetShotsResponse(etag=document.etag, sequence_id=sequence.id, file=document.file)
+    response = pb.GetShotsResponse(etag=document.etag, sequence_id=sequence.id, file=_text(document.file))
     following = _add_shots(response, document, range(start, end))
     return response, end if following is None else following
 
@@ -172,7 +170,7 @@ def from_project_shots(found: ProjectShots, start: int, size: int) -> tuple[pb.L
     if not start:
         for copy in found.copies:
             etag = document.shot_etag(copy.index)
-            response.copies.add(id=copy.id, sequence_id=copy.sequence_id, etag=etag, stale=copy.stale)
+            response.copies.add(id=_text(copy.id), sequence_id=copy.sequence_id, etag=etag, stale=copy.stale)
     copied = {copy.index for copy in found.copies}
     regular = [index for index in range(start, len(document.starts)) if index not in copied]
     following = _add_shots(response, document, regular[:size])
@@ -186,9 +184,9 @@ def from_sequence(sequence: SequenceFile, *, whole: bool) -> pb.Sequence:
     document = sequence.document
     message = pb.Sequence(
         id=sequence.id,
-        name=document.head.name,
+        name=_text(document.head.name),
         order=document.head.order,
-        file=document.file,
+        file=_text(document.file),
         shot_count=len(document.starts),
     )
     message.update_time.FromDatetime(sequence.modified)
@@ -202,10 +200,10 @@ def from_unreachable(unreachable: Unreachable) -> pb.UnreachableSequence:
     """A file that cannot be reached, as the contract has it."""
     fault = unreachable.fault
     return pb.UnreachableSequence(
-        file=unreachable.file,
-        id=unreachable.id,
+        file=_text(unreachable.file),
+        id=_text(unreachable.id),
         reason=fault.reason,
-        message=fault.message,
+        message=_text(fault.message),
         line=int(fault.metadata.get("line", "0")),
         column=int(fault.metadata.get("column", "0")),
     )
@@ -214,12 +212,12 @@ def from_unreachable(unreachable: Unreachable) -> pb.UnreachableSequence:
 def from_state(state: SequenceState, revision: int = 0) -> pb.Sequence:
     """A sequence as a change left it, without its document; of project.json only the file."""
     if not state.id:
-        return pb.Sequence(file=state.file, etag=state.etag, revision=revision)
+        return pb.Sequence(file=_text(state.file), etag=state.etag, revision=revision)
     return pb.Sequence(
         id=state.id,
-        name=state.name,
+        name=_text(state.name),
         order=state.order,
-        file=state.file,
+        file=_text(state.file),
         shot_count=state.shot_count,
         etag=state.etag,
         revision=revision,
@@ -255,7 +253,7 @@ def from_versions(
 ) -> tuple[pb.ListVersionsResponse, int | None]:
     """Versions older than revision `before`, and the revision before which the next page begins; None on the last."""
     older = [each for each in versions if before is None or each.revision < before]
-    response = pb.ListVersionsResponse(file=file, versions=map(from_version, older[:size]))
+    response = pb.ListVersionsResponse(file=_text(file), versions=map(from_version, older[:size]))
     return response, older[size - 1].revision if len(older) > size else None
 
 
@@ -265,7 +263,7 @@ def from_version(version: Version) -> pb.Version:
         revision=version.revision,
         create_time=_time(version.at),
         origin=_origin(version.author, version.request_id),
-        summary=version.summary,
+        summary=_text(version.summary),
         etag=version.etag,
         size_bytes=version.size,
         current=version.current,
@@ -287,8 +285,8 @@ def from_differences(differences: Differences) -> pb.DiffVersionsResponse:
             response.truncated = True
             break
         response.differences.add(
-            shot_id=each.shot_id,
-            pointer=each.pointer,
+            shot_id=_text(each.shot_id),
+            pointer=_text(each.pointer),
             before_json=each.before,
             after_json=each.after,
             before_index=each.before_index,
@@ -311,8 +309,8 @@ def from_trash(trash: Iterable[Trashed]) -> pb.ListTrashResponse:
     for each in trash:
         response.sequences.add(
             sequence_id=each.sequence_id,
-            name=each.name,
-            file=each.file,
+            name=_text(each.name),
+            file=_text(each.file),
             revision=each.revision,
             delete_time=_time(each.at),
             origin=_origin(each.author, ""),
@@ -326,14 +324,14 @@ def from_change(change: Change) -> pb.ProjectChange:
         revision=change.revision,
         create_time=_time(change.at),
         origin=_origin(change.author, change.request_id),
-        summary=change.summary,
+        summary=_text(change.summary),
         files=map(_file_change, change.files),
     )
 
 
 def _file_change(change: FileChange) -> pb.FileChange:
     message = pb.FileChange(
-        file=change.file,
+        file=_text(change.file),
         sequence_id=change.sequence_id,
         kind=_KINDS[change.what],
         etag="" if change.what is What.UNREADABLE else change.after or "",
@@ -341,7 +339,7 @@ def _file_change(change: FileChange) -> pb.FileChange:
     )
     for shot in change.shots:
         message.shots.add(
-            id=shot.id,
+            id=_text(shot.id),
             kind=_KINDS[shot.what],
             etag=shot.after or "",
             document_json=(shot.document or b"").decode(),
@@ -373,11 +371,16 @@ def _add_shots(
         if taken > MAX_PAGE_BYTES and response.shots:
             return index
         response.shots.add(
-            id=document.shot_ids[index] or "",
+            id=_text(document.shot_ids[index] or ""),
             document_json=document.shot(index).decode(),
             etag=document.shot_etag(index),
         )
     return None
+
+
+def _text(found: str) -> str:
+    """What files say and how they are called, as a message can hold it: both may have lone surrogates."""
+    return found if found.isascii() else status.text(found)
 
 
 def _time(at: datetime) -> Timestamp:

@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc
 import grpc.aio
 import pytest
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
@@ -58,9 +57,9 @@ def film(shotline: Shotline, request: pytest.FixtureRequest) -> Path:
     return make_film(shotline.root / f"film-{request.param}", request.param)
 
 
-def test_a_long_film_is_listed_whole_in_pages_and_in_playing_order(shotline: Shotline, film: Path) -> None:
-    with calls(shotline.facts["grpc"]) as service:
-        pages = list(pages_of(service, film, shotline.facts["token"]))
+async def test_a_long_film_is_listed_whole_in_pages_and_in_playing_order(shotline: Shotline, film: Path) -> None:
+    async with client(shotline.facts["grpc"]) as service:
+        pages = [page async for page in pages_of(service, film, shotline.facts["token"])]
     assert len(pages) > 10
     listed = [each for page in pages for each in page]
     assert [each.id for each in listed] == sorted((each.id for each in listed), reverse=True)
@@ -128,10 +127,8 @@ class Edited:
 async def test_changes_all_over_a_long_film_are_made_and_told(shotline: Shotline, film: Path) -> None:
     edited = Edited(shotline, film)
     request = pb.WatchProjectRequest(project_path=str(film), progress_seconds=60)
-    async with grpc.aio.insecure_channel(shotline.facts["grpc"], options=_ANY_SIZE) as channel:
-        stream = pb_grpc.SequenceFileServiceStub(channel).WatchProject(
-            request, metadata=bearer(shotline.facts["token"])
-        )
+    async with client(shotline.facts["grpc"]) as service:
+        stream = service.WatchProject(request, metadata=bearer(shotline.facts["token"]))
         begun = (await stream.read()).progress.revision
         await asyncio.to_thread(edit_all_over, edited)
         async with asyncio.timeout(60):
@@ -140,8 +137,9 @@ async def test_changes_all_over_a_long_film_are_made_and_told(shotline: Shotline
     told = Counter(
         (file.sequence_id, shot.id, shot.kind) for each in changes for file in each.files for shot in file.shots
     )
-    assert told >= edited.told  # besides, they tell of shots that have another number now
-    assert {kind for _, _, kind in (told - edited.told)} == {UPDATED}
+    assert told >= edited.told
+    # Besides, they may tell of shots that only have another number now.
+    assert {kind for _, _, kind in told - edited.told} <= {UPDATED}
     assert all(file.complete for each in changes for file in each.files)
     for sequence_id, order in edited.order.items():
         document = json.loads(file_of(film, sequence_id).read_text(encoding="utf-8"))
@@ -162,7 +160,7 @@ def edit_all_over(edited: Edited) -> None:
         edited.edit_by_hand(elsewhere, f"{elsewhere}-500")
 
 
-@pytest.mark.parametrize("shots", [20_000, pytest.param(100_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("shots", [20_000, pytest.param(40_000, marks=pytest.mark.long)])
 def test_one_file_can_hold_a_whole_film(shotline: Shotline, folder: Path, shots: int) -> None:
     before = projects.sequence("001", 1, "shot", shots)
     project = projects.write(folder, {"sequence_001.json": before})
@@ -248,7 +246,7 @@ def assert_is(project: Path, expected: Envelope) -> None:
     ("films", "sequences", "rounds"),
     [(10, 60, 1), pytest.param(8, 200, 3, marks=pytest.mark.long)],
 )
-def test_the_limit_of_the_cache_bounds_the_memory_of_a_server(
+async def test_the_limit_of_the_cache_bounds_the_memory_of_a_server(
     tmp_path: Path, films: int, sequences: int, rounds: int
 ) -> None:
     root = tmp_path / "films"
@@ -257,15 +255,16 @@ def test_the_limit_of_the_cache_bounds_the_memory_of_a_server(
     for number in range(1, films):
         # One copy on the disk is enough, but each film is a project of its own for the server.
         shutil.copytree(first, root / f"film-{number}", copy_function=os.link)
-    with service_of(tmp_path, root) as (service, process):
+    async with served(tmp_path, root) as (service, process):
         before = peak_memory(process)
         for number in range(rounds * films):
             project = str(root / f"film-{number % films}")
             request = pb.ListSequencesRequest(project_path=project, view=pb.SEQUENCE_VIEW_BASIC)
-            assert len(service.ListSequences(request, metadata=bearer(TOKEN)).sequences) == sequences
+            listed = await service.ListSequences(request, metadata=bearer(TOKEN))
+            assert len(listed.sequences) == sequences
             change = json.dumps({"note": number})
             edit = pb.UpdateShotRequest(project_path=project, sequence_id="050", shot_id="050-250", updates_json=change)
-            assert service.UpdateShot(edit, metadata=bearer(TOKEN)).revision
+            assert (await service.UpdateShot(edit, metadata=bearer(TOKEN))).revision
         grown = peak_memory(process) - before
     # Parsed documents may take three times their files, and two calls may hold the whole of a project for a moment.
     allowed = 3 * LIMIT + 2 * size
@@ -273,8 +272,8 @@ def test_the_limit_of_the_cache_bounds_the_memory_of_a_server(
     assert grown < allowed, f"grew by {grown:.0f} MiB over {films} films of {size:.0f} MiB each"
 
 
-@contextmanager
-def service_of(folder: Path, root: Path) -> Iterator[tuple[pb_grpc.SequenceFileServiceStub, int]]:
+@asynccontextmanager
+async def served(folder: Path, root: Path) -> AsyncIterator[tuple[pb_grpc.SequenceFileServiceStub, int]]:
     """A process that serves the sequence files with a limited cache: a client of it, and its pid."""
     token = folder / "token"
     token.write_text(TOKEN)
@@ -294,9 +293,9 @@ def service_of(folder: Path, root: Path) -> Iterator[tuple[pb_grpc.SequenceFileS
     command = [sys.executable, "-m", "services.sequence_file.main"]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
     try:
-        with calls(address) as service:
+        async with client(address) as service:
             request = pb.ListTrashRequest(project_path=str(root / "film-0"))
-            service.ListTrash(request, metadata=bearer(TOKEN), wait_for_ready=True, timeout=30)
+            await service.ListTrash(request, metadata=bearer(TOKEN), wait_for_ready=True, timeout=30)
             yield service, process.pid
     finally:
         process.send_signal(signal.SIGTERM)
@@ -309,9 +308,9 @@ def peak_memory(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-@contextmanager
-def calls(address: str) -> Iterator[pb_grpc.SequenceFileServiceStub]:
-    with grpc.insecure_channel(address, _ANY_SIZE) as channel:
+@asynccontextmanager
+async def client(address: str) -> AsyncIterator[pb_grpc.SequenceFileServiceStub]:
+    async with grpc.aio.insecure_channel(address, options=_ANY_SIZE) as channel:
         yield pb_grpc.SequenceFileServiceStub(channel)
 
 
@@ -319,11 +318,13 @@ def bearer(token: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {token}"),)
 
 
-def pages_of(service: pb_grpc.SequenceFileServiceStub, project: Path, token: str) -> Iterator[Sequence[pb.Sequence]]:
+async def pages_of(
+    service: pb_grpc.SequenceFileServiceStub, project: Path, token: str
+) -> AsyncIterator[Sequence[pb.Sequence]]:
     """All pages of a project's sequences."""
     request = pb.ListSequencesRequest(project_path=str(project))
     while True:
-        page = service.ListSequences(request, metadata=bearer(token))
+        page = await service.ListSequences(request, metadata=bearer(token))
         assert not page.unreachable
         yield page.sequences
         if not page.next_page_token:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.services import situations as is_
+from tests.services.asking import Ask
 from tests.services.bad_input import UUID, Row, Text, sequence, sequences, shot, shots, update, update_loose
-from tests.services.doors import Ask
 from tests.services.situations import Situation
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 
-from tests.services.doors import Ask, Door
+from tests.services.asking import Ask
+from tests.services.doors import Door
 from tests.services.situations import Situation
 
 Text = str | Callable[[], str]

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.services import situations as is_
+from tests.services.asking import Ask
 from tests.services.bad_input import (
     UUID,
     Row,
@@ -26,7 +27,6 @@ from tests.services.bad_input import (
     versions,
     watch,
 )
-from tests.services.doors import Ask
 
 READS = (project_shots(), versions(), version(), diff(), trash(), watch())
 OF_SEQUENCE = (update_sequence(), delete_sequence(), create_shot(), delete_shot(), move_shot(), batch(edit()))

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from services.runtime.settings import Limits
-from tests.services.doors import IPC, SERVICE, Ask
+from tests.services.asking import Ask
+from tests.services.doors import IPC, SERVICE
 from tests.services.system import Scene
 
 Situation = Callable[[Scene], Awaitable[None]]

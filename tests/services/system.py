@@ -33,7 +33,9 @@ from services.sequence_file.main import server
 from services.sequence_file.servicer import SequenceFileServicer
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.files import FileSequences
-from tests.services.doors import TOKEN, Answer, Ask, Door
+from tests.services.answers import Answer
+from tests.services.asking import TOKEN, Ask
+from tests.services.doors import Door
 
 PACKAGE = "shotline.sequence_file.v1"
 SECRET = "told-to-nobody"  # stands in files outside the root

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from tests.services.answers import connect_answer
+from tests.services.asking import FILES, STUDIO, TOKEN, arguments_json
 from tests.services.bad_input import update
-from tests.services.doors import FILES, SERVICE, STUDIO, TOKEN, arguments_json, call, connect_answer
+from tests.services.doors import SERVICE, call
 from tests.services.gateway import raw_http
 from tests.services.system import Scene, check_manners
 

@@ -13,9 +13,10 @@ import pytest
 
 from services.sequence_file.storage.disk import Disk
 from tests.services import bad_files, bad_structure, bad_values
+from tests.services.asking import Ask
 from tests.services.bad_files import BROKEN
 from tests.services.bad_input import Row, is_change, sequences, shot, shots, update, update_loose
-from tests.services.doors import DOORS, IPC, SERVICE, Ask, Door
+from tests.services.doors import DOORS, IPC, SERVICE, Door
 from tests.services.situations import content
 from tests.services.system import CHASE, OPENING, Scene
 

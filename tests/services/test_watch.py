@@ -153,6 +153,19 @@ async def test_going_on_behind_a_revision(tmp_path: Path) -> None:
         stream.cancel()
 
 
+async def test_names_and_ids_that_are_no_text_reach_the_client_as_text(tmp_path: Path) -> None:
+    """A message that cannot be made would end this watch and every one that goes on behind it."""
+    async with serving(tmp_path) as at:
+        stream = at.client.watch()
+        assert (await stream.read()).HasField("progress")
+        with open(os.fsencode(tmp_path / "project" / "sequences") + b"/sequence_\xff.json", "w") as file:
+            file.write('{"id": "9", "shots": [{"id": "\\ud800"}]}')
+        [change] = await changes_of(stream, 1)
+        assert change.files[0].file == "sequences/sequence_\\udcff.json"
+        assert [shot.id for shot in change.files[0].shots] == ["\\ud800"]
+        stream.cancel()
+
+
 @pytest.mark.parametrize(
     ("fields", "code", "reason"),
     [
@@ -197,7 +210,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_misses_nothing(tmp_pat
 
 
 async def test_a_client_that_reads_slowly_but_reads_is_not_cut_off(tmp_path: Path) -> None:
-    async with serving(tmp_path, padding=200_000, slow_watch=0.5) as at:
+    async with serving(tmp_path, padding=200_000, slow_watch=1.0) as at:
         stream = at.client.watch()
         assert (await stream.read()).HasField("progress")
         for number in range(40):

@@ -1,15 +1,17 @@
 """One server's storage without threads of its own: what it does is the same every time, operation for operation."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
+from services.kernel.faults import Fault
 from services.kernel.strict_json import Json, parse_object
+from services.sequence_file.domain.changes import Trashed, Version
 from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.draft import Draft, Shot
-from services.sequence_file.domain.ports import Apply, Outcome, Plan, Request
+from services.sequence_file.domain.ports import Apply, Caller, Outcome, Plan, Project, Request, Target, Watch
 from services.sequence_file.domain.steps import Edit
 from services.sequence_file.storage.answers import Change
 from services.sequence_file.storage.commit import Commit
@@ -19,6 +21,7 @@ from services.sequence_file.storage.finishing import Finishing
 from services.sequence_file.storage.folders import Folders
 from services.sequence_file.storage.history import Dated, History
 from services.sequence_file.storage.holding import Holding
+from services.sequence_file.storage.locks import Lock
 from services.sequence_file.storage.log import Log
 from services.sequence_file.storage.outside import Outside
 from services.sequence_file.storage.places import Place, ProjectFolder, Roots
@@ -29,6 +32,8 @@ from services.sequence_file.storage.writer import Writer
 from tests.storage import projects
 
 SEQUENCE = projects.SEQUENCE
+
+T = TypeVar("T")
 
 
 class PatientHistory(History):
@@ -85,17 +90,14 @@ class Desk:
         """Make a change of one file; a recording says when its caller is told."""
         change = Change(apply, projects.caller(once))
         change.future.add_done_callback(lambda done: None if done.exception() else self._tell(told))
-        self._writer.submit(self.place(file), [change])
-        return change.future.result(0)
+        return self.submit(file, change)
 
-    def change_many(self, plan: Plan, once: Request | None = None, *, told: str = "") -> Outcome:
+    def change_many(
+        self, plan: Plan, once: Request | None = None, *, told: str = "", caller: Caller | None = None
+    ) -> Outcome:
         """Make a change of several files."""
         outcome = self._transactions.run(
-            self._folder,
-            lambda: self._folders.look(self._folder, to_write=True),
-            plan,
-            projects.caller(once),
-            Event(),
+            self._folder, self.look, plan, caller or projects.caller(once), Event()
         )
         self._tell(told)
         return outcome
@@ -129,6 +131,19 @@ class Desk:
 
         return projects.shot_of(self.change(apply, once, told=told))
 
+    def look(self) -> Project:
+        """The project as it is now."""
+        return self._folders.look(self._folder, to_write=True)
+
+    def structure_lock(self) -> Lock:
+        """The lock of who changes which shots and files there are."""
+        return self._transactions.structure_lock(self._folder)
+
+    def submit(self, file: str, change: Change) -> Outcome:
+        """Make a change as a caller left it."""
+        self._writer.submit(self.place(file), [change])
+        return change.future.result(0)
+
     def notice(self, file: str = SEQUENCE) -> None:
         """Look what other programs did to a file."""
         self._writer.notice(self.place(file), 5.0)
@@ -147,9 +162,22 @@ class Desk:
         }
         return documents
 
+    def versions(self, file: str) -> Sequence[Version]:
+        """What is kept of a file, newest first."""
+        self.notice(file)
+        return self._versions.of(self.place(file))
+
     def trash(self) -> dict[str, int]:
         """The deleted sequences that can be brought back, with the revisions of their deletion."""
-        return {each.sequence_id: each.revision for each in self._versions.trash(self._folder)}
+        return {each.sequence_id: each.revision for each in self.trashed()}
+
+    def trashed(self) -> Sequence[Trashed]:
+        """The same with all that is known of them."""
+        return self._versions.trash(self._folder)
+
+    def project_file(self) -> Document:
+        """project.json."""
+        return self._folders.project_file(str(self.project))
 
     def version(self, file: str, revision: int) -> Document:
         """One version."""
@@ -159,6 +187,62 @@ class Desk:
         tell = getattr(self.disk, "tell", None)
         if told and tell:
             tell(told)
+
+
+class DeskSequences:
+    """Fills `domain.ports.Sequences` with a desk, so that a library can be put on it; nothing ever waits."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def project(self, path: str) -> Project:
+        return self._desk.look()
+
+    async def project_file(self, path: str) -> Document:
+        return self._desk.project_file()
+
+    async def change(self, path: str, target: Target, apply: Apply, caller: Caller) -> Outcome:
+        lock = self._desk.structure_lock()
+        try:
+            assert not target.structural or lock.acquire(lambda: False)
+            try:
+                file = target.choose(self._desk.look())
+            except Fault:
+                if caller.request and (known := self._desk.answered(caller.request)):
+                    return known
+                raise
+            return self._desk.submit(file, Change(apply, caller))
+        finally:
+            lock.release()
+
+    async def change_many(self, path: str, plan: Plan, caller: Caller) -> Outcome:
+        return self._desk.change_many(plan, caller=caller)
+
+    async def answered(self, path: str, request: Request) -> Outcome | None:
+        return self._desk.answered(request)
+
+    async def versions(self, path: str, file: str) -> Sequence[Version]:
+        return self._desk.versions(file)
+
+    async def version(self, path: str, file: str, revision: int) -> Document:
+        self._desk.notice(file)
+        return self._desk.version(file, revision)
+
+    async def trash(self, path: str) -> Sequence[Trashed]:
+        return self._desk.trashed()
+
+    async def watch(self, path: str, after: int | None, log_id: str) -> Watch:
+        raise NotImplementedError
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """What comes of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("it waits")
 
 
 def on_disk(project: Path, file: str = SEQUENCE) -> Any:

@@ -81,7 +81,7 @@ def plain(value: Any) -> str:
             return {name: even(item) for name, item in each.items()}
         if isinstance(each, list):
             return [even(item) for item in each]
-        return float(each) if is_number(each) else each
+        return float(each) + 0.0 if is_number(each) else each  # -0.0 is 0
 
     return json.dumps(even(value), sort_keys=True)
 

@@ -1,9 +1,13 @@
 """What counts as a sequence file, and where the fault of one that does not stands."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.kernel.faults import Code, Fault
-from services.sequence_file.domain.document import parse_project, parse_sequence
+from services.sequence_file.domain.document import content_etag, parse_project, parse_sequence
 from services.sequence_file.domain.draft import Draft
 from services.sequence_file.domain.steps import Edit
 
@@ -92,3 +96,19 @@ def test_only_a_number_is_an_order(order: str, read: float | None) -> None:
 def test_a_document_may_begin_with_a_lot_of_space() -> None:
     document = parse_sequence(b" " * 70_000 + b'{"shots":[{"id":"a"}],"modified_at":""}', "f")
     assert Draft(document, "001").edit(Edit(shot_id="a", updates={"b": "c"})).document == b'{"id":"a","b":"c"}'
+
+
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text('ab \t"\\{}[],:é', max_size=6)
+_VALUES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner))
+
+
+@given(st.tuples(_VALUES, _VALUES), st.booleans())
+def test_a_shots_etag_is_the_same_for_every_layout_of_the_same_json_and_for_no_other(
+    values: tuple[object, object], escaped: bool
+) -> None:
+    one, other = values
+    wide = json.dumps(one, indent=2, ensure_ascii=escaped).encode()
+    narrow = json.dumps(one, separators=(",", ":"), ensure_ascii=escaped).encode()
+    assert content_etag(wide) == content_etag(narrow)
+    different = json.dumps(other, separators=(",", ":"), ensure_ascii=escaped).encode()
+    assert (content_etag(wide) == content_etag(different)) == (narrow == different)

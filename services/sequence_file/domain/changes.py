@@ -35,7 +35,8 @@ class ShotChange:
     what: What
     before: str | None  # etag; None for a new shot
     after: str | None  # etag; None for one that is gone
-    document: bytes | None = None  # as it is now; None for one that is gone, or where the change is too large
+    # As it is now; None for one that is gone or has only another number, and where the change is too large.
+    document: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class FileChange:
     before: str | None  # etag of its bytes; None where there was none, or nobody knows
     after: str | None  # etag of its bytes; None for one that is gone
     shots: tuple[ShotChange, ...] = ()
-    complete: bool = True  # whether all shots that changed are named: not where nobody knows what was there before
+    # Whether all shots that changed are named: not where nobody knows what was there, or very many got another number.
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,9 @@ NO_LENGTH = Decimal(0)
 _T = TypeVar("_T")
 
 
+_TOLD = 1000  # shots of one change; beyond that those that only got another number are not named
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
     """What one caller's steps made of a document."""
@@ -231,16 +234,18 @@ class Content:
         changes: list[ShotChange] = []
         told: list[tuple[str, What, Sequence[str]]] = []
         complete = True
-        for key, what in self._touched(turn):
+        touched = list(self._touched(turn))
+        for key, what in touched:
             shot_id = self.id_of(key)
-            if shot_id is None or shot_id in self.state.ground.duplicates:
+            renumbered = what is What.UPDATED and key not in turn.edits
+            if shot_id is None or shot_id in self.state.ground.duplicates or (renumbered and len(touched) > _TOLD):
                 complete = False
                 continue
             before = None if what is What.CREATED else self._etag_then(turn, key)
             after = None if what is What.DELETED else self.etag(key)
             if what is What.UPDATED and before == after:
                 continue
-            document = None if after is None else self.raw(key)
+            document = None if after is None or renumbered else self.raw(key)
             changes.append(ShotChange(id=shot_id, what=what, before=before, after=after, document=document))
             paths = turn.edits.get(key, ())
             if paths or what is not What.UPDATED:

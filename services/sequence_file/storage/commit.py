@@ -18,6 +18,18 @@ from services.sequence_file.storage.swap import Disturbed, Job
 _LARGE = 64 * 1024  # bytes, whose hash is worth a thread while the device is waited for
 
 
+class Overtaken(Disturbed):
+    """Several files are in place, and another program has changed one of them since.
+
+    To take the others back would part them from what it was made of: the batch stays open, to be finished.
+    """
+
+    def __init__(self, name: str, batch: Batch) -> None:
+        super().__init__(name)
+        self.name = name
+        self.batch = batch
+
+
 class Commit:
     """Carries out jobs."""
 
@@ -49,12 +61,18 @@ class Commit:
         begun = name
         try:
             self._fill(jobs)
+            written = batch(tuple(map(_touched, jobs)))
             if not begun:
                 if not durably:
                     for job in jobs:
                         log.secure_marks(job.place.key)  # what this does to the evidence must not outlive them
-                begun = log.begin(batch(tuple(map(_touched, jobs))), durably=durably)
-            self._put(jobs)
+                begun = log.begin(written, durably=durably)
+            try:
+                self._put(jobs)
+            except _Replaced:
+                raise Overtaken(begun, written) from None
+        except Overtaken:
+            raise
         except BaseException as error:
             unknown = isinstance(error, Fault) and error.reason == "DURABILITY_UNKNOWN"
             if not unknown:
@@ -104,7 +122,7 @@ class Commit:
                 done.append(job)
                 job.put()
             for job in jobs:
-                job.check()
+                _check(job, alone=len(jobs) == 1)
             for folder in dict.fromkeys(folder for job in jobs for folder in job.folders):
                 self._disk.sync_folder(folder)
         except (OSError, Disturbed, Fault) as error:
@@ -115,6 +133,19 @@ class Commit:
                 except Fault as fault:
                     unknown = fault
             raise unknown or error from None
+
+
+class _Replaced(Exception):
+    """One of several files that are in place is not ours any more."""
+
+
+def _check(job: Job, *, alone: bool) -> None:
+    try:
+        job.check()
+    except Disturbed:
+        if alone:
+            raise
+        raise _Replaced from None
 
 
 def _touched(job: Job) -> Touched:

@@ -7,11 +7,13 @@ is taken away elsewhere, and the change counts as not made.
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.kernel.faults import Fault
 from services.sequence_file.domain.changes import FileChange, What
+from services.sequence_file.domain.document import content_etag
 from services.sequence_file.domain.draft import Draft
 from services.sequence_file.domain.ports import Work
 from services.sequence_file.domain.steps import Insert, InsertRaw, Remove, Step
@@ -51,8 +53,11 @@ class Finishing:
         self._log_of = log_of
         self._hold = hold
 
-    def finish(self, folder: ProjectFolder, unfinished: Unfinished, given_up: threading.Event) -> None:
-        """Finish a change, unless somebody else does. Raises LOCK_TIMEOUT, Fault, OSError."""
+    def finish(self, folder: ProjectFolder, unfinished: Unfinished, given_up: threading.Event) -> int:
+        """Finish a change; its revision, 0 where it could not be made or somebody else was faster.
+
+        Raises LOCK_TIMEOUT, Fault, OSError.
+        """
         for _ in range(_ATTEMPTS):
             with self._hold(folder, given_up) as holding:
                 held = holding.take(unfinished.batch.works)
@@ -60,36 +65,37 @@ class Finishing:
                 log.catch_up()
                 open_ones = log.open_batches(unfinished.batch.touched[0].key)
                 if all(name != unfinished.name for name, _ in open_ones):
-                    return
+                    return 0
                 try:
-                    self._finish(holding, held, log, unfinished)
+                    return self._finish(holding, held, log, unfinished)
                 except (Disturbed, Settled):
                     continue
-                return
         raise trouble.file_busy("the project")
 
-    def _finish(self, holding: Holding, held: Sequence[Held], log: Log, unfinished: Unfinished) -> None:
+    def _finish(self, holding: Holding, held: Sequence[Held], log: Log, unfinished: Unfinished) -> int:
         touched = {each.key: each for each in unfinished.batch.touched}
         found = [self._found(holding, each, touched.get(each.place.key), log) for each in held]
         pairs = list(zip(held, found, strict=True))
         now = datetime.now(UTC)
+        edited = _edited_since(pairs)
         possible = all(_can_bring(each.work, base, touched.get(each.place.key)) for each, base in pairs)
         jobs: list[Job] = []
         for each, base in pairs:
             if not possible and _takes_away(each.work):
                 continue
-            if job := self._job(holding, each, base, touched.get(each.place.key), now):
+            if job := self._job(holding, each, base, touched.get(each.place.key), edited, now):
                 jobs.append(job)
         for each in held:
             self._disk.sync_folder(each.folder)  # whoever was cut off may not have come to this
         if not possible:
             log.void(unfinished.name)
-            return
+            return 0
         if jobs:
-            self._commit.run(log, jobs, lambda _: unfinished.batch, durably=True, name=unfinished.name)
+            revision = self._commit.run(log, jobs, lambda _: unfinished.batch, durably=True, name=unfinished.name)
         else:
-            log.done(unfinished.name)
+            revision = log.done(unfinished.name)
         self._tell_what_became(log, held, holding, unfinished.batch)
+        return revision
 
     def _found(self, holding: Holding, each: Held, touched: Touched | None, log: Log) -> Entry | None:
         """What a file holds, once what stands beside it is put away and what others did is written down."""
@@ -110,7 +116,13 @@ class Finishing:
         return base
 
     def _job(
-        self, holding: Holding, each: Held, base: Entry | None, touched: Touched | None, now: datetime
+        self,
+        holding: Holding,
+        each: Held,
+        base: Entry | None,
+        touched: Touched | None,
+        edited: Mapping[str, bytes],
+        now: datetime,
     ) -> Job | None:
         work = each.work
         if work.delete:
@@ -122,7 +134,13 @@ class Finishing:
             return None
         draft = Draft(base.document, work.sequence_id)
         for step in work.steps:
-            draft.apply(step, again=True)
+            if isinstance(step, InsertRaw) and (document := edited.get(_id(step))):
+                if draft.has(_id(step)):
+                    draft.put_back(_id(step), document)  # it was brought before the cut
+                else:
+                    draft.apply(replace(step, document=document), again=True)
+            else:
+                draft.apply(step, again=True)
         return holding.swapped(each, base, draft, now)
 
     def _tell_what_became(self, log: Log, held: Sequence[Held], holding: Holding, batch: Batch) -> None:
@@ -150,6 +168,22 @@ class Finishing:
             if base:
                 place = each.place
                 self._history.copy_soon(place, revision, base.etag(), base.raw, lambda p=place: log.versions(p.key))  # type: ignore[misc]
+
+
+def _edited_since(pairs: Sequence[tuple[Held, Entry | None]]) -> dict[str, bytes]:
+    """Shots that were to be brought elsewhere and that another program has edited since, where they still stand."""
+    intended = {
+        _id(step): step.document for each, _ in pairs for step in each.work.steps if isinstance(step, InsertRaw)
+    }
+    edited: dict[str, bytes] = {}
+    for each, base in pairs:
+        if not (base and base.document and any(isinstance(step, Remove) for step in each.work.steps)):
+            continue
+        source = Draft(base.document, each.work.sequence_id)
+        for shot_id, document in intended.items():
+            if source.has(shot_id) and source.shot(shot_id).etag != content_etag(document):
+                edited[shot_id] = source.shot(shot_id).document
+    return edited
 
 
 def _read(holding: Holding, each: Held) -> Entry | None:

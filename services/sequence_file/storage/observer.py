@@ -282,7 +282,8 @@ class _Events:
                 recursive=False,
                 ignore_permission_denied=True,
             )
-        except (OSError, WatchfilesRustInternalError) as error:  # too many watches on this machine, for one
+        # Too many watches on this machine, for one, or a folder whose name is no text.
+        except (OSError, UnicodeEncodeError, WatchfilesRustInternalError) as error:
             _log.info("no events of the file system, looking from time to time instead: %s", error)
 
     def are_of(self, folders: Collection[str]) -> bool:
@@ -290,11 +291,17 @@ class _Events:
         return all(self._is(path, self._opened.get(path)) for path in folders) and self._opened.keys() <= set(folders)
 
     def wait(self, seconds: float, stopping: threading.Event) -> set[str]:
-        """The paths to which something happened; none after so many seconds without, or when told to stop."""
+        """The paths to which something happened; none after so many seconds without, or when told to stop.
+
+        Raises OSError where the system cannot say it.
+        """
         if self._notifier is None:
             stopping.wait(seconds)
             return set()
-        said = self._notifier.watch(_DEBOUNCE, _STEP, max(1, int(seconds * 1000)), stopping)
+        try:
+            said = self._notifier.watch(_DEBOUNCE, _STEP, max(1, int(seconds * 1000)), stopping)
+        except WatchfilesRustInternalError as error:  # a name that is no text, and it says so ever after
+            raise OSError(str(error)) from error
         return set() if isinstance(said, str) else {path for _, path in said}
 
     def close(self) -> None:

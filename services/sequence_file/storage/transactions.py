@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from services.kernel.faults import Current
 from services.sequence_file.domain import diff, faults, summary
 from services.sequence_file.domain.changes import FileChange, ShotChange, What
 from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.draft import Draft
 from services.sequence_file.domain.ports import PROJECT_FILE, Caller, Outcome, Plan, Planned, Project, Work
 from services.sequence_file.storage import trouble
-from services.sequence_file.storage.commit import Commit
+from services.sequence_file.storage.commit import Commit, Overtaken
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import Entry, parse
 from services.sequence_file.storage.finishing import Finishing
@@ -51,6 +52,21 @@ class _Order:
     caller: Caller
     given_up: threading.Event
     seen: dict[str, Document]  # what the files held when another program disturbed the first try
+    found: dict[str, bytes | None]  # the same of files that get a new content, which may be broken or not there
+
+    def forget(self) -> None:
+        """It was a server of ours that had left the files so."""
+        self.seen.clear()
+        self.found.clear()
+
+
+class _ToBeFinished(Exception):
+    """Everything was put in place, and another program changed a part of it at once."""
+
+    def __init__(self, outcome: Outcome, unfinished: Unfinished) -> None:
+        super().__init__()
+        self.outcome = outcome
+        self.unfinished = unfinished
 
 
 class Transactions:
@@ -87,7 +103,7 @@ class Transactions:
         given_up: threading.Event,
     ) -> Outcome:
         """Carry out a plan. `given_up` ends the waiting for locks with LOCK_TIMEOUT. Raises Fault, OSError."""
-        order = _Order(folder=folder, look=look, plan=plan, caller=caller, given_up=given_up, seen={})
+        order = _Order(folder=folder, look=look, plan=plan, caller=caller, given_up=given_up, seen={}, found={})
         structure = self.structure_lock(folder)
         try:
             if not structure.acquire(lambda: not given_up.is_set()):
@@ -103,10 +119,13 @@ class Transactions:
                     return self._run(order)
                 except Disturbed:
                     continue
+                except _ToBeFinished as placed:
+                    revision = self._finishing.finish(folder, placed.unfinished, given_up)
+                    return replace(placed.outcome, revision=revision)
                 except Settled:
-                    order.seen.clear()  # it was a server of ours that had left it so
+                    order.forget()
                 except Unfinished as unfinished:
-                    order.seen.clear()
+                    order.forget()
                     self._finishing.finish(folder, unfinished, given_up)
             raise trouble.file_busy("the project")
         finally:
@@ -145,6 +164,9 @@ class Transactions:
         if work.content is not None:
             if base and not work.over:
                 raise Disturbed  # the plan saw no such file
+            if order.found.setdefault(place.file, base.raw if base else None) != (base.raw if base else None):
+                etag = base.etag() if base else ""
+                raise faults.edit_conflict("", "", None, Current(etag=etag, document_json=None))
             return _Drafted(held=held, base=base, draft=Draft(parse(work.content, place.file), work.sequence_id))
         if base is None:
             raise faults.file_gone(place.file)
@@ -184,7 +206,10 @@ class Transactions:
         def written_down(touched: tuple[Touched, ...]) -> Batch:
             return Batch(touched=touched, made=(made,), works=tuple(each.held.work for each in drafted))
 
-        return replace(outcome, revision=self._commit.run(log, jobs, written_down, durably=True))
+        try:
+            return replace(outcome, revision=self._commit.run(log, jobs, written_down, durably=True))
+        except Overtaken as overtaken:
+            raise _ToBeFinished(outcome, Unfinished(overtaken.name, overtaken.batch)) from None
 
 
 def _job(holding: Holding, each: _Drafted, now: datetime) -> Job | None:

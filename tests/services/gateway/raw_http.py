@@ -19,8 +19,8 @@ class Answer:
         return value
 
 
-async def send(port: int, *pieces: bytes) -> Answer:
-    """Send the pieces, read until the server is done or closes."""
+async def send(port: int, *pieces: bytes, beginning: bool = False) -> Answer:
+    """Send the pieces, read until the server is done or closes; of a stream only the `beginning`."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         try:
@@ -29,13 +29,13 @@ async def send(port: int, *pieces: bytes) -> Answer:
                 await writer.drain()
         except ConnectionError:
             pass  # refused half-way, as it should be: the answer is there
-        return await read(reader)
+        return await read(reader, beginning)
     finally:
         writer.close()
 
 
-async def read(reader: asyncio.StreamReader) -> Answer:
-    """One answer."""
+async def read(reader: asyncio.StreamReader, beginning: bool = False) -> Answer:
+    """One answer, or of one in chunks the first chunk."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = head.rstrip().split("\r\n")
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
@@ -43,6 +43,8 @@ async def read(reader: asyncio.StreamReader) -> Answer:
     if status == 204:
         return Answer(status, headers, b"")
     if headers.get("transfer-encoding") == "chunked":
+        if beginning:
+            return Answer(status, headers, await anext(chunks(reader)))
         return Answer(status, headers, b"".join([chunk async for chunk in chunks(reader)]))
     return Answer(status, headers, await reader.readexactly(int(headers["content-length"])))
 

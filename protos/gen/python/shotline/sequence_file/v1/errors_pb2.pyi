@@ -92,8 +92,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """OUT_OF_RANGE: the changes behind this revision are no longer kept, were counted in another log, or
     have not happened. Metadata `oldest_revision`, `revision` and `log_id`: read the project anew and go on from there.
     """
-    ERROR_REASON_WATCH_TOO_SLOW: _ErrorReason.ValueType  # 29
-    """RESOURCE_EXHAUSTED: the caller of a watch did not take its changes in time. Metadata `revision`: go on behind it."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason in google.rpc.ErrorInfo, there without the prefix ERROR_REASON_. Stable: programs may
@@ -170,6 +168,4 @@ ERROR_REASON_REVISION_TOO_OLD: ErrorReason.ValueType  # 28
 """OUT_OF_RANGE: the changes behind this revision are no longer kept, were counted in another log, or
 have not happened. Metadata `oldest_revision`, `revision` and `log_id`: read the project anew and go on from there.
 """
-ERROR_REASON_WATCH_TOO_SLOW: ErrorReason.ValueType  # 29
-"""RESOURCE_EXHAUSTED: the caller of a watch did not take its changes in time. Metadata `revision`: go on behind it."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

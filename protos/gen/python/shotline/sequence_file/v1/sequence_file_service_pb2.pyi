@@ -1947,7 +1947,9 @@ class FileChange(_message.Message):
     etag: _builtins.str
     """Etag of the whole file as it is now; empty for one that is gone or cannot be read."""
     complete: _builtins.bool
-    """Whether `shots` names all that changed. False where what was there before is not known: read the file again."""
+    """Whether `shots` names all that changed. False where what was there before is not known, or more than 1,000
+    shots got another number: read the file again.
+    """
     @_builtins.property
     def shots(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotChange]:
         """The shots that changed."""
@@ -1987,7 +1989,9 @@ class ShotChange(_message.Message):
     etag: _builtins.str
     """Its etag now; empty for one that is gone."""
     document_json: _builtins.str
-    """The shot as it is now; empty for one that is gone, and in changes of more than 256 KiB: get it with GetShot."""
+    """The shot as it is now; empty for one that is gone or has only another number, and in changes of more than
+    256 KiB: get it with GetShot.
+    """
     def __init__(
         self,
         *,

@@ -337,7 +337,7 @@ class SequenceFileServiceServicer:
         whole and without gaps. The first message is always a progress message.
         Errors: OUT_OF_RANGE REVISION_TOO_OLD with metadata `oldest_revision`, `revision` and `log_id`;
         RESOURCE_EXHAUSTED WATCH_TOO_SLOW and UNAVAILABLE BACKEND_UNAVAILABLE with metadata `revision`, the
-        last one that was sent.
+        last one that was sent; without it where they come from a gateway that only forwards the watch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

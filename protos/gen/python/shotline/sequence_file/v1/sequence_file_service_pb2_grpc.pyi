@@ -126,7 +126,7 @@ class SequenceFileServiceStub:
     whole and without gaps. The first message is always a progress message.
     Errors: OUT_OF_RANGE REVISION_TOO_OLD with metadata `oldest_revision`, `revision` and `log_id`;
     RESOURCE_EXHAUSTED WATCH_TOO_SLOW and UNAVAILABLE BACKEND_UNAVAILABLE with metadata `revision`, the
-    last one that was sent.
+    last one that was sent; without it where they come from a gateway that only forwards the watch.
     """
 
 class SequenceFileServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -363,7 +363,7 @@ class SequenceFileServiceServicer(metaclass=_abc_1.ABCMeta):
         whole and without gaps. The first message is always a progress message.
         Errors: OUT_OF_RANGE REVISION_TOO_OLD with metadata `oldest_revision`, `revision` and `log_id`;
         RESOURCE_EXHAUSTED WATCH_TOO_SLOW and UNAVAILABLE BACKEND_UNAVAILABLE with metadata `revision`, the
-        last one that was sent.
+        last one that was sent; without it where they come from a gateway that only forwards the watch.
         """
 
 def add_SequenceFileServiceServicer_to_server(servicer: SequenceFileServiceServicer, server: _aio.Server) -> None: ...

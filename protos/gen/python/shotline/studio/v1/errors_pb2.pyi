@@ -56,6 +56,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT: an HTTP method other than POST (HTTP 405)."""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 16
     """CANCELLED: the caller went away."""
+    ERROR_REASON_WATCH_TOO_SLOW: _ErrorReason.ValueType  # 17
+    """RESOURCE_EXHAUSTED: the caller of a watch did not take a message in time. Metadata `revision`, or `revisions` of a watch of
+    several sources: go on behind it.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason in google.rpc.ErrorInfo, there without the prefix ERROR_REASON_. Stable: programs may
@@ -96,4 +100,8 @@ ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT: an HTTP method other than POST (HTTP 405)."""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 16
 """CANCELLED: the caller went away."""
+ERROR_REASON_WATCH_TOO_SLOW: ErrorReason.ValueType  # 17
+"""RESOURCE_EXHAUSTED: the caller of a watch did not take a message in time. Metadata `revision`, or `revisions` of a watch of
+several sources: go on behind it.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
