@@ -45,7 +45,7 @@ check: $(READY) ## lint, format, types, contracts, generated code, import rules
 	$(BIN)/lint-imports --no-cache
 
 bench: $(READY) ## measure against the Node incumbent and write BENCHMARKS.md; BENCH_SMALL=1 only tries that it works
-	$(BIN)/python tests/bench/bench.py $(if $(BENCH_SMALL),--small,--write)
+	$(BIN)/python -m tests.bench.bench $(if $(BENCH_SMALL),--small,--write)
 
 generate: $(READY) ## generate the Python code of the contracts
 	$(BIN)/python protos/generate.py

@@ -177,6 +177,8 @@ def test_values_nested_beyond_all_reason_are_compared_as_they_are_written() -> N
     deep = [parse_sequence(f'{{"shots":[],"d":{"[" * 300}{n}{"]" * 300}}}'.encode(), "f") for n in "112"]
     assert list(diff.differences(deep[0], deep[1])) == []
     assert len(list(diff.differences(deep[0], deep[2]))) == 1
+    spaced = parse_sequence(deep[0].raw.replace(b"1", b" 1"), "f")
+    assert len(list(diff.differences(deep[0], spaced))) == 1
 
 
 def test_half_a_character_does_not_break_what_is_told() -> None:

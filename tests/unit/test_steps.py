@@ -391,6 +391,21 @@ def test_shots_that_nobody_can_name_make_a_change_incomplete() -> None:
     assert draft.take().complete
     draft.apply(Remove(shot_id="a"))
     assert not draft.take().complete
+    draft = draft_of(b'{"shots": [{"id": "a"}, {"id": "b", "number": 2}, {"id": "b", "number": 3}]}')
+    draft.apply(Remove(shot_id="a"))
+    taken = draft.take()
+    assert ([each.id for each in taken.shots], taken.complete) == (["a"], False)
+
+
+def test_a_shot_that_is_as_before_in_the_end_did_not_change() -> None:
+    draft = draft_of()
+    draft.edit(Edit(shot_id="a", updates={"x": "y"}))
+    draft.edit(Edit(shot_id="b", updates={"x": "y"}))
+    draft.edit(Edit(shot_id="a", updates={"x": None}))
+    assert [each.id for each in draft.take().shots] == ["b"]
+    draft.edit(Edit(shot_id="b", updates={"x": "z"}))
+    draft.edit(Edit(shot_id="b", updates={"x": "y"}))
+    assert not draft.take().changed
 
 
 def test_documents_of_a_large_change_do_not_travel_with_it() -> None:

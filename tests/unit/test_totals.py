@@ -38,6 +38,8 @@ def lasting(seconds: str, shot: str = "s0") -> Edit:
         ("15", ["10", "5"], "1e3", "1005"),  # never an exponent
         ("15", ["10", "5"], "1E-7", "5.0000001"),
         ("0.30000000000000004", ["0.1", "0.2"], "0.4", "0.6"),  # what adding doubles makes of 0.3
+        ("15", ["15"], "1e3", "1000"),
+        ("15", ["15"], "1E-7", "0.0000001"),
         ("15", ["10", "5"], "null", "5"),  # taken away
         ("15", ["10", "5"], '"long"', "5"),  # no number
         ("60", ["10", "5"], "20", "60"),  # never a total: somebody's target
@@ -94,3 +96,16 @@ def test_a_total_that_somebody_sets_is_theirs_from_then_on() -> None:
     # The sum is a total, whoever wrote it.
     truth = SetMembers(updates=parse_object('{"duration": 15}'))
     assert total("60", ["10", "5"], truth, lasting("20")) == "25"
+
+
+def test_lengths_that_were_taken_back_do_not_count() -> None:
+    raw = b'{"duration":15,"shots":[{"id":"s0","duration":10},{"id":"s1","duration":5}],"modified_at":""}'
+    draft = Draft(parse_sequence(raw, "f"), "001")
+    draft.edit(lasting("20"))
+    draft.take()
+    draft.edit(lasting("30"))
+    draft.apply(Remove(shot_id="s1"))
+    draft.take_back()
+    assert draft.finish(NOW).member("duration") == b"25"
+    draft.edit(lasting("1"))
+    assert draft.finish(NOW).member("duration") == b"6"

@@ -35,7 +35,7 @@ from services.sequence_file.storage.places import (
 
 _POLL = 0.5  # seconds between two looks at everything
 _SHARE = 20  # a look at everything may take this part of the time at most
-_STEP, _DEBOUNCE = 10, 30  # milliseconds: without an event, or in all, after which events are looked at
+_STEP, _DEBOUNCE = 3, 30  # milliseconds: without an event, or in all, after which events are looked at
 _RETRY = 0.02  # seconds until a file is looked at again that is just being written here
 _MARKED = 0.5  # seconds after which a change that was begun here must be marked, unless its server was killed
 _TICK = 20_000_000  # nanoseconds: as in `documents`, a younger file may change once more without a sign
