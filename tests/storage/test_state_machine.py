@@ -40,8 +40,9 @@ from tests.storage.power import Killed
 
 Ask = Callable[[Library, Caller], Coroutine[Any, Any, Outcome]]
 
-# Behind which of its operations a server is killed; mostly it is not.
-kills = st.one_of(st.just(0), st.just(0), st.integers(1, 200))
+# Where in its work on a change a server is killed, in hundredths of about how long it is; from 100 on not at all.
+kills = st.sampled_from(range(200))
+_ONE_FILE, _SEVERAL = 60, 160  # operations on the disk that a change is, about
 servers = st.integers(0, 1)
 picks = st.integers(0, 1 << 16)  # taken modulo what there is
 texts = st.sampled_from(["", "·", "dawn", "night"])
@@ -92,9 +93,7 @@ class Film(RuleBasedStateMachine):
             self.model[sequence] = Sequence("", int(sequence), shots)
             self._write_by_hand(sequence)
         self.desks = [Desk(self.project, InterruptedDisk()) for _ in range(2)]
-        self.replayed: dict[str, dict[str, str]] = {
-            file_of(sequence): self._etags(sequence) for sequence in self.model
-        }
+        self.replayed: dict[str, dict[str, str]] = {file_of(sequence): self._etags(sequence) for sequence in self.model}
         self.unknown: set[str] = set()  # files of which a change was told without its shots
         self.told = 0  # revision up to which that is
 
@@ -127,7 +126,9 @@ class Film(RuleBasedStateMachine):
 
         self._ask(server, kill, lambda library, by: library.update_shot(self._path, sequence, edit, by), effect)
 
-    @rule(server=servers, kill=kills, chosen=st.lists(picks, min_size=2, max_size=4), note=texts, all_or_nothing=yes_or_no)
+    @rule(
+        server=servers, kill=kills, chosen=st.lists(picks, min_size=2, max_size=4), note=texts, all_or_nothing=yes_or_no
+    )
     def edits_many(self, server: int, kill: int, chosen: list[int], note: str, all_or_nothing: bool) -> None:
         found = [each for pick in chosen if (each := self._shot(pick))]
         if not found:
@@ -142,7 +143,7 @@ class Film(RuleBasedStateMachine):
             for sequence, shot in found:
                 self._set(sequence, shot, note=note)
 
-        self._ask(server, kill, lambda library, by: library.update_shots(self._path, batch, by), effect)
+        self._ask(server, kill, lambda library, by: library.update_shots(self._path, batch, by), effect, _SEVERAL)
 
     @rule(server=servers, kill=kills, pick=picks, index=st.integers(0, 4))
     def creates_a_shot(self, server: int, kill: int, pick: int, index: int) -> None:
@@ -188,10 +189,9 @@ class Film(RuleBasedStateMachine):
         self._ask(
             server,
             kill,
-            lambda library, by: library.move_shot(
-                self._path, sequence, shot, target, Place(index=index), None, by
-            ),
+            lambda library, by: library.move_shot(self._path, sequence, shot, target, Place(index=index), None, by),
             effect,
+            _SEVERAL,
         )
 
     # Whole sequences
@@ -209,7 +209,11 @@ class Film(RuleBasedStateMachine):
             self.model[sequence] = Sequence("new", 9, shots)
 
         self._ask(
-            server, kill, lambda library, by: library.create_sequence(self._path, sequence, document, by), effect
+            server,
+            kill,
+            lambda library, by: library.create_sequence(self._path, sequence, document, by),
+            effect,
+            _SEVERAL,
         )
 
     @precondition(lambda self: len(self.model) > 1)
@@ -221,7 +225,9 @@ class Film(RuleBasedStateMachine):
         def effect() -> None:
             self.deleted[sequence] = self.model.pop(sequence)
 
-        self._ask(server, kill, lambda library, by: library.delete_sequence(self._path, sequence, None, by), effect)
+        self._ask(
+            server, kill, lambda library, by: library.delete_sequence(self._path, sequence, None, by), effect, _SEVERAL
+        )
 
     @precondition(lambda self: self.deleted)
     @rule(server=servers, kill=kills, pick=picks)
@@ -238,6 +244,7 @@ class Film(RuleBasedStateMachine):
             kill,
             lambda library, by: library.restore(self._path, sequence, trash[sequence], "", None, by),
             effect,
+            _SEVERAL,
         )
 
     @rule(server=servers, kill=kills, pick=picks, name=texts)
@@ -262,7 +269,7 @@ class Film(RuleBasedStateMachine):
             for place, sequence in enumerate(order, 1):
                 self.model[sequence].order = place
 
-        self._ask(server, kill, lambda library, by: library.reorder_sequences(self._path, order, by), effect)
+        self._ask(server, kill, lambda library, by: library.reorder_sequences(self._path, order, by), effect, _SEVERAL)
 
     @rule(server=servers, kill=kills, pick=picks, back=picks)
     def brings_a_version_back(self, server: int, kill: int, pick: int, back: int) -> None:
@@ -377,19 +384,19 @@ class Film(RuleBasedStateMachine):
     def _library(self, server: int) -> Library:
         return Library(DeskSequences(self.desks[server]))
 
-    def _ask(self, server: int, kill: int, ask: Ask, effect: Callable[[], None]) -> None:
+    def _ask(self, server: int, kill: int, ask: Ask, effect: Callable[[], None], operations: int = _ONE_FILE) -> None:
         """Make a change; where the server is killed in it, find out whether it was made."""
         by = projects.caller(projects.request() if kill % 3 != 1 else None)
         before = deepcopy((self.model, self.deleted))
-        if kill:
-            self.desks[server] = Desk(self.project, InterruptedDisk(kill_at=kill))
+        if kill < 100:
+            self.desks[server] = Desk(self.project, InterruptedDisk(kill_at=1 + kill * operations // 100))
         try:
             outcome = at_once(ask(self._library(server), by))
         except Killed:
             pass
         else:
             effect()
-            if kill:
+            if kill < 100:
                 self.desks[server] = Desk(self.project, InterruptedDisk())
             self.desks[server].log.catch_up()
             assert outcome.revision in (0, self.desks[server].log.head)

@@ -157,6 +157,7 @@ def test_values_are_told_as_they_are_written() -> None:
 def test_integers_that_javascript_takes_for_equal_are_different() -> None:
     first, second = (parse_sequence(f'{{"shots":[],"n":{n}}}'.encode(), "f") for n in (2**53, 2**53 + 1))
     assert [each.pointer for each in diff.differences(first, second)] == ["/n"]
+    assert not diff.same('"1"', "1")
     same = (parse_sequence(f'{{"shots":[],"n":{n}}}'.encode(), "f") for n in ("1.10", "11e-1"))
     assert list(diff.differences(*same)) == []
 
@@ -179,6 +180,8 @@ def test_values_nested_beyond_all_reason_are_compared_as_they_are_written() -> N
     assert len(list(diff.differences(deep[0], deep[2]))) == 1
     spaced = parse_sequence(deep[0].raw.replace(b"1", b" 1"), "f")
     assert len(list(diff.differences(deep[0], spaced))) == 1
+    assert not diff.same("[" * 300 + "1" + "]" * 300, "[" * 300 + " 1" + "]" * 300)
+    assert diff.same("[" * 30 + "1" + "]" * 30, "[" * 30 + " 1" + "]" * 30)
 
 
 def test_half_a_character_does_not_break_what_is_told() -> None:

@@ -7,7 +7,7 @@ it was; `take_back` undoes it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from services.kernel.faults import Current, Fault, invalid_field
 from services.kernel.strict_json import Json, Number
@@ -31,6 +31,8 @@ __all__ = ["Draft", "Shot", "Taken"]
 IMMUTABLE = ("id", "sequencePlanId")
 # Shots have steps of their own.
 _LISTS = ("shots", "storyboard")
+# No file has a later one, and times of change never go back.
+_AT_ONE_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +138,14 @@ class Draft:
     def replace(self, raw: bytes) -> None:
         """Put other bytes in place of the whole document; earlier steps of the same turn are void.
 
+        Nothing changes where only times of change are different.
         Raises SEQUENCE_FILE_INVALID, and EDIT_CONFLICT where another program has just changed the file.
         """
         self.take_back()
-        if raw == self._content.written(None).raw:
-            return
         document = (parse_sequence if self.sequence_id else parse_project)(raw, self.base.file)
+        # Written at one time, what differs in its times of change only is the same.
+        if Content(document).written(_AT_ONE_TIME).raw == self._content.written(_AT_ONE_TIME).raw:
+            return
         if self._rival:
             self._rival.admit_all()
         self._content.replace(document)
