@@ -104,7 +104,8 @@ def wait_for_edits(editors: list[Editor], count: int) -> None:
 
 def assert_made(project: Path, edits: list[Edit]) -> None:
     """Every file parses, and each edit is in its shot."""
-    documents = {path.name: json.loads(path.read_bytes()) for path in project.rglob("*.json")}
+    files = [path for path in project.rglob("*.json") if ".shotline" not in path.parts]
+    documents = {path.name: json.loads(path.read_bytes()) for path in files}
     assert documents.keys() == {FILE, "project.json"}
     shots = {shot["id"]: shot for shot in documents[FILE]["shots"]}
     for edit in edits:

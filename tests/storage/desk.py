@@ -76,7 +76,9 @@ class Desk:
 
         finishing = Finishing(disk, commit, recovery, outside, self.history, lambda _: self.log, hold)
         self._finishing = finishing
-        self._transactions = Transactions(disk, commit, recovery, outside, finishing, lambda _: self.log, hold)
+        self._transactions = Transactions(
+            disk, commit, recovery, outside, finishing, lambda _: self.log, self._roots.log_place, hold
+        )
         self._writer = Writer(disk, documents, commit, recovery, outside, lambda _: self.log, self._finish)
         self._versions = Versions(disk, self._roots, documents, self.history, lambda _: self.log)
 
@@ -96,9 +98,7 @@ class Desk:
         self, plan: Plan, once: Request | None = None, *, told: str = "", caller: Caller | None = None
     ) -> Outcome:
         """Make a change of several files."""
-        outcome = self._transactions.run(
-            self._folder, self.look, plan, caller or projects.caller(once), Event()
-        )
+        outcome = self._transactions.run(self._folder, self.look, plan, caller or projects.caller(once), Event())
         self._tell(told)
         return outcome
 

@@ -142,7 +142,7 @@ def check_the_past(project: Path, where: object) -> None:
             assert path.read_bytes() in {each.raw for each in versions.values()}, (file, where)
     changes = desk.log.changes(desk.log.oldest - 1, 1000)
     assert [each.revision for each in changes] == list(range(1, len(changes) + 1)), where
-    left = [each for each in project.rglob(".*shotline-*")]
+    left = list(project.rglob(".*shotline-*"))
     assert not left, (left, where)
 
 

@@ -93,7 +93,9 @@ def check_what_is_kept(project: Path, rival: Rival, where: object) -> None:
     assert [each.revision for each in changes] == list(range(1, len(changes) + 1)), where
 
 
-def check_answer(project: Path, rival: Rival, place: str, answer: Shot | Fault, etag: str | None, where: object) -> None:
+def check_answer(
+    project: Path, rival: Rival, place: str, answer: Shot | Fault, etag: str | None, where: object
+) -> None:
     """Neither edit is lost without a word."""
     ours = shots_on_disk(project)["s1"]["note"] == "ours"
     if isinstance(answer, Fault):
@@ -104,7 +106,8 @@ def check_answer(project: Path, rival: Rival, place: str, answer: Shot | Fault, 
         if answer.reason == "EDIT_CONFLICT":
             assert place == "the same member", where
             assert answer.metadata["refused_json"] == '"ours"', where
-            assert answer.current and answer.current.document_json == '"theirs"', where
+            assert answer.current, where
+            assert answer.current.document_json == '"theirs"', where
     elif place != "the same member":
         assert ours, where
         assert rival.is_there, where
@@ -243,9 +246,7 @@ def lost(folder: Path, make_disk: Callable[..., InterruptedDisk]) -> int:
     return vanished
 
 
-def test_without_a_look_at_what_was_displaced_edits_vanish(
-    fast_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_look_at_what_was_displaced_edits_vanish(fast_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert lost(fast_folder / "compared", InterruptedDisk) == 0
     assert lost(fast_folder / "renamed over", RenamesOver) > 0
     monkeypatch.setattr(swap, "content", lambda *_: ANY)

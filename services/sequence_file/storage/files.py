@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import islice
 from typing import TypeVar
 
 from services.kernel.faults import Fault
@@ -14,7 +15,6 @@ from services.sequence_file.domain import faults
 from services.sequence_file.domain.changes import Trashed, Version
 from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.ports import (
-    PROJECT_FILE,
     Apply,
     Caller,
     Outcome,
@@ -45,6 +45,7 @@ from services.sequence_file.storage.writer import Writer
 
 # A thread that waits for a lock sleeps; there may be as many as files that others hold.
 _THREADS = 64
+_LOGS = 64  # projects whose logs are kept in memory while nobody watches them
 # Seconds that somebody may hold a file's lock before a look at what other programs did goes on without it.
 _NOTICE_PATIENCE = 5.0
 
@@ -64,7 +65,9 @@ class FileSequences:
         self._commit = Commit(disk, documents, self._history, recovery)
         finishing = Finishing(disk, self._commit, recovery, outside, self._history, self.log_of, self._hold)
         self._finishing = finishing
-        self._transactions = Transactions(disk, self._commit, recovery, outside, finishing, self.log_of, self._hold)
+        self._transactions = Transactions(
+            disk, self._commit, recovery, outside, finishing, self.log_of, self._roots.log_place, self._hold
+        )
         self._writer = Writer(disk, documents, self._commit, recovery, outside, self.log_of, self._finish)
         self._versions = Versions(disk, self._roots, documents, self._history, self.log_of)
         self._guard = threading.Lock()
@@ -152,12 +155,17 @@ class FileSequences:
         """The log of the project that a file belongs to."""
         key = (place.root, place.owner)
         with self._guard:
-            if (log := self._logs.get(key)) is None:
+            if (log := self._logs.pop(key, None)) is None:
 
                 def kept(file_key: str) -> Collection[int]:
                     return self._history.kept(place_of_key(place.root, place.owner, file_key))
 
-                log = self._logs[key] = Log(self._disk, place.root, place.owner, keep=kept)
+                log = Log(self._disk, place.root, place.owner, keep=kept)
+            self._logs[key] = log  # the one that was used last stands last
+            idle = (each for each, known in self._logs.items() if known is not log and not known.followed)
+            for each in tuple(islice(idle, max(0, len(self._logs) - _LOGS))):
+                # Who still uses it holds it; its descriptor goes with it.
+                del self._logs[each]
             return log
 
     def notice(self, place: Place) -> None:
@@ -223,7 +231,7 @@ class FileSequences:
             change.future.set_result(known)
 
     def _answered(self, folder: ProjectFolder, request: Request) -> Outcome | None:
-        log = self.log_of(Place(folder.root, folder.below, PROJECT_FILE, PROJECT_FILE))
+        log = self.log_of(self._roots.log_place(folder))
         log.catch_up()
         return log.answer(request)
 

@@ -275,6 +275,11 @@ class Log:
 
         return unsubscribe
 
+    @property
+    def followed(self) -> bool:
+        """Whether anybody is told of new revisions."""
+        return bool(self._subscribers)
+
     def close(self) -> None:
         """Give the file's descriptor back until it is needed again."""
         self._file.close()

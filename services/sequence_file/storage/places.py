@@ -78,6 +78,18 @@ class Roots:
             raise faults.unsafe_file(file, "it is a link into a project outside of the allowed folders")
         return Place(folder.root, folder.below, name, file)
 
+    def log_place(self, project: ProjectFolder) -> Place:
+        """A place that is in the log which tells of a project: that of its sequences, where they are a link's.
+
+        Raises PROJECT_NOT_FOUND for a folder that is none, UNSAFE_FILE.
+        """
+        if os.path.lexists(os.path.join(project.path, SEQUENCES_FOLDER)):
+            where = self.folder(project, SEQUENCES_FOLDER)
+            return Place(where.root, where.below, SEQUENCES_FOLDER, SEQUENCES_FOLDER)
+        if not os.path.lexists(os.path.join(project.path, PROJECT_FILE)):
+            raise faults.project_not_found(project.path)
+        return Place(project.root, project.below, PROJECT_FILE, PROJECT_FILE)
+
     def _allowed(self, real: str, file: str) -> ProjectFolder:
         if folder := self._below(real):
             return folder

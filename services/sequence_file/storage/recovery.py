@@ -5,6 +5,8 @@ after. What still stands under the file's temporary name is the new file that ne
 displaced: then it becomes a version, or, where it is another program's edit, gets its place back.
 """
 
+import time
+
 from services.kernel.faults import Fault
 from services.sequence_file.domain.document import Document, bytes_etag
 from services.sequence_file.storage.disk import Disk
@@ -12,7 +14,7 @@ from services.sequence_file.storage.documents import Entry, parse
 from services.sequence_file.storage.history import History
 from services.sequence_file.storage.log import Batch, Log, Touched
 from services.sequence_file.storage.places import STATE_FOLDER, Place
-from services.sequence_file.storage.swap import content, new_name, temporary_name
+from services.sequence_file.storage.swap import content, is_there, new_name, temporary_name
 
 _LEFTOVERS = "leftovers"
 
@@ -56,11 +58,14 @@ class Recovery:
         """
         self._disk.remove(folder, new_name(place))
         name = temporary_name(place)
-        if (left := content(self._disk, folder, name)) is None:
+        left = content(self._disk, folder, name)
+        if left is None and not is_there(self._disk, folder, name):
             return
-        if not left.rstrip().endswith(b"}"):
+        if left is not None and not left.rstrip().endswith(b"}"):
             self._disk.remove(folder, name)
             return
+        # What is no file, a link for one, was put in the file's place by somebody.
+        called = bytes_etag(left) if left is not None else str(time.time_ns())
         state = self._disk.open_folder(place.root, *place.owner, STATE_FOLDER)
         try:
             self._disk.make_folder(state, _LEFTOVERS)
@@ -68,7 +73,7 @@ class Recovery:
             self._disk.close(state)
         into = self._disk.open_folder(place.root, *place.owner, STATE_FOLDER, _LEFTOVERS)
         try:
-            self._disk.move(folder, name, into, f"{bytes_etag(left)}-{place.name}")
+            self._disk.move(folder, name, into, f"{called}-{place.name}")
         finally:
             self._disk.close(into)
 

@@ -15,7 +15,7 @@ from services.sequence_file.domain import diff, faults, summary
 from services.sequence_file.domain.changes import FileChange, ShotChange, What
 from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.draft import Draft
-from services.sequence_file.domain.ports import PROJECT_FILE, Caller, Outcome, Plan, Planned, Project, Work
+from services.sequence_file.domain.ports import Caller, Outcome, Plan, Planned, Project, Work
 from services.sequence_file.storage import trouble
 from services.sequence_file.storage.commit import Commit, Overtaken
 from services.sequence_file.storage.disk import Disk
@@ -80,12 +80,14 @@ class Transactions:
         outside: Outside,
         finishing: Finishing,
         log_of: Callable[[Place], Log],
+        log_place: Callable[[ProjectFolder], Place],
         hold: Callable[[ProjectFolder, threading.Event], Holding],
     ) -> None:
         self._disk = disk
         self._commit = commit
         self._recovery = recovery
         self._outside = outside
+        self._log_place = log_place
         self._finishing = finishing
         self._log_of = log_of
         self._hold = hold
@@ -108,7 +110,7 @@ class Transactions:
         try:
             if not structure.acquire(lambda: not given_up.is_set()):
                 raise faults.lock_timeout("the project")
-            log = self._log_of(Place(folder.root, folder.below, PROJECT_FILE, PROJECT_FILE))
+            log = self._log_of(self._log_place(folder))
             log.catch_up()
             for name, batch in log.unfinished():  # cut off, since nobody else is in here
                 self._finishing.finish(folder, Unfinished(name, batch), given_up)
@@ -137,6 +139,8 @@ class Transactions:
             return planned.outcome(())
         with self._hold(order.folder, order.given_up) as holding:
             held = holding.take(planned.works)
+            if len({each.place.owner for each in held}) > 1:
+                raise faults.unsafe_file("sequences", "it is a link: change it and project.json one after the other")
             project = order.look()
             planned = order.plan(project)
             if [_aim(each.work) for each in held] != [_aim(work) for work in planned.works]:

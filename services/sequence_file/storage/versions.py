@@ -75,7 +75,7 @@ class Versions:
 
     def trash(self, folder: ProjectFolder) -> Sequence[Trashed]:
         """Deleted sequences that can be brought back, newest deletion first."""
-        log = self._log_of(Place(folder.root, folder.below, "project.json", "project.json"))
+        log = self._log_of(self._roots.log_place(folder))
         log.catch_up()
         found: list[Trashed] = []
         for key, known in log.keys().items():

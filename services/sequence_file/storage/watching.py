@@ -19,12 +19,12 @@ from typing import NamedTuple
 from services.kernel.faults import Fault
 from services.sequence_file.domain import faults
 from services.sequence_file.domain.changes import Change
-from services.sequence_file.domain.ports import PROJECT_FILE, Watch
+from services.sequence_file.domain.ports import Watch
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import Documents
 from services.sequence_file.storage.log import Log
 from services.sequence_file.storage.observer import Observer
-from services.sequence_file.storage.places import SEQUENCES_FOLDER, STATE_FOLDER, Place, ProjectFolder, Roots
+from services.sequence_file.storage.places import STATE_FOLDER, Place, ProjectFolder, Roots
 from services.sequence_file.storage.trouble import read_only, reading_failed, writing_failed
 
 _AT_ONCE = 8  # changes that a watch takes out of the log at a time
@@ -82,24 +82,19 @@ class Watching:
             raise writing_failed("the project", error) from error
 
     def _feed(self, folder: ProjectFolder) -> "_Feed":
-        place = self._log_place(folder)
+        place = self._roots.log_place(folder)
         log = self._log_of(place)
         with self._guard:
             if (feed := self._feeds.get((folder, log))) is None:
                 observer = Observer(self._disk, self._roots, self._documents, folder, log, place.owner, self._notice)
                 state = os.path.join(place.root, *place.owner, STATE_FOLDER)
-                feed = self._feeds[folder, log] = _Feed(self._disk, log, observer, self._threads, state)
+                feed = _Feed(self._disk, log, observer, self._threads, state, lambda: self._forget(folder, log))
+                self._feeds[folder, log] = feed
             return feed
 
-    def _log_place(self, folder: ProjectFolder) -> Place:
-        """A place that is in the log which tells of a project: that of its sequences, where they are a link's."""
-        project_file = os.path.join(folder.path, PROJECT_FILE)
-        if os.path.lexists(os.path.join(folder.path, SEQUENCES_FOLDER)):
-            where = self._roots.folder(folder, SEQUENCES_FOLDER)
-            return Place(where.root, where.below, SEQUENCES_FOLDER, SEQUENCES_FOLDER)
-        if not os.path.lexists(project_file):
-            raise faults.project_not_found(folder.path)
-        return Place(folder.root, folder.below, PROJECT_FILE, PROJECT_FILE)
+    def _forget(self, folder: ProjectFolder, log: Log) -> None:
+        with self._guard:
+            self._feeds.pop((folder, log), None)
 
 
 class _Head(NamedTuple):
@@ -112,8 +107,16 @@ class _Head(NamedTuple):
 class _Feed:
     """What the watches of one project share. Thread-safe."""
 
-    def __init__(self, disk: Disk, log: Log, observer: Observer, threads: ThreadPoolExecutor, state: str) -> None:
-        """`state`: the folder in which the log is."""
+    def __init__(
+        self,
+        disk: Disk,
+        log: Log,
+        observer: Observer,
+        threads: ThreadPoolExecutor,
+        state: str,
+        over: Callable[[], None],
+    ) -> None:
+        """`state`: the folder in which the log is; `over`: called when the last watch has left."""
         self.log = log
         self.head = _Head("", 0)
         self.threads = threads
@@ -121,6 +124,7 @@ class _Feed:
         self._disk = disk
         self._observer = observer
         self._state = state
+        self._over = over
         self._guard = threading.Lock()
         self._watches: set[_Watch] = set()
         self._stopping: threading.Event | None = None  # of the observer that runs
@@ -174,6 +178,7 @@ class _Feed:
             if self._unsubscribe:
                 self._unsubscribe()
                 self._unsubscribe = None
+        self._over()
 
     def stop(self) -> None:
         """End the observer, and wait until it has ended."""
