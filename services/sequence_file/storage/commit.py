@@ -4,10 +4,12 @@ Filled first, then written down, then put in place, made durable, and marked don
 is taken back; where that fails, too, the batch stays open and the next holder of the lock decides or finishes it.
 """
 
+import errno
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from services.kernel.faults import Fault
+from services.sequence_file.storage import trouble
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import Documents
 from services.sequence_file.storage.history import History
@@ -78,8 +80,9 @@ class Commit:
             if not unknown:
                 for job in jobs:
                     job.abandon()
-                if begun and not name:
-                    _void(log, begun)
+                if begun and not name and not _voided(log, begun) and written.works:
+                    cause = error if isinstance(error, OSError) else OSError(errno.EIO, "the log")
+                    raise trouble.made_later(jobs[0].place.file, cause) from error
             raise
         for job in jobs:
             known = log.known(job.place.key)
@@ -153,8 +156,10 @@ def _touched(job: Job) -> Touched:
     return Touched(key=job.place.key, file=job.place.file, before=job.before, after=after)
 
 
-def _void(log: Log, name: str) -> None:
+def _voided(log: Log, name: str) -> bool:
+    """Mark a batch as not made; else the next holder of the lock decides by evidence."""
     try:
         log.void(name)
     except (OSError, Fault):
-        return  # the next holder of the lock decides by evidence
+        return False
+    return True

@@ -5,8 +5,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
@@ -45,11 +46,22 @@ from services.sequence_file.storage.writer import Writer
 
 # A thread that waits for a lock sleeps; there may be as many as files that others hold.
 _THREADS = 64
+_READERS = 16
 _LOGS = 64  # projects whose logs are kept in memory while nobody watches them
 # Seconds that somebody may hold a file's lock before a look at what other programs did goes on without it.
 _NOTICE_PATIENCE = 5.0
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Order:
+    """One caller's plan, waiting for its turn."""
+
+    plan: Plan
+    caller: Caller
+    future: "Future[Outcome]" = field(default_factory=Future)
+    given_up: threading.Event = field(default_factory=threading.Event)
 
 
 class FileSequences:
@@ -74,7 +86,10 @@ class FileSequences:
         self._logs: dict[tuple[str, tuple[str, ...]], Log] = {}
         self._at_work: dict[tuple[str, str], Place] = {}  # what the leader of a target writes now
         self._arrivals: Queues[tuple[str, str], tuple[Target, Change]] = Queues()
+        self._orders: Queues[str, _Order] = Queues()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sequence-files")
+        # Of their own, so that nobody who reads waits behind those who wait for locks.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="readers")
         self._watching = Watching(disk, self._roots, documents, self.log_of, self.notice)
 
     async def project(self, path: str) -> Project:
@@ -112,24 +127,46 @@ class FileSequences:
 
     async def change_many(self, path: str, plan: Plan, caller: Caller) -> Outcome:
         """See `Sequences.change_many`."""
-        given_up = threading.Event()
+        order = _Order(plan, caller)
+        if self._orders.leave(path, [order]):
+            self._threads.submit(self._lead_orders, path)
+        timed_out = False
 
-        def work() -> Outcome:
-            folder = self._roots.project(path)
-            try:
-                return self._transactions.run(
-                    folder, lambda: self._folders.look(folder, to_write=True), plan, caller, given_up
-                )
-            except OSError as error:
-                raise writing_failed("the project", error) from error
+        def give_up() -> None:
+            nonlocal timed_out
+            order.given_up.set()  # what waits for a lock now ends with LOCK_TIMEOUT
+            timed_out = order.future.cancel()
 
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(caller.deadline - time.monotonic(), given_up.set)
+        timer = asyncio.get_running_loop().call_later(caller.deadline - time.monotonic(), give_up)
         try:
-            return await loop.run_in_executor(self._threads, work)
+            return await asyncio.wrap_future(order.future)
+        except asyncio.CancelledError:
+            if timed_out:
+                raise faults.lock_timeout("the project") from None
+            raise
         finally:
             timer.cancel()
-            given_up.set()  # who was ended by a deadline does not wait for a lock any more
+            order.given_up.set()  # who was ended by a deadline does not wait for a lock any more
+
+    def _lead_orders(self, path: str) -> None:
+        """Carry out all plans for a project that have come, one after the other, and again."""
+        while orders := self._orders.take(path):
+            for order in orders:
+                if not order.future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    order.future.set_result(self._carry_out(path, order))
+                except Exception as error:  # noqa: BLE001  # whatever it is, the caller is waiting for it
+                    order.future.set_exception(error)
+
+    def _carry_out(self, path: str, order: "_Order") -> Outcome:
+        try:
+            folder = self._roots.project(path)
+            return self._transactions.run(
+                folder, lambda: self._folders.look(folder, to_write=True), order.plan, order.caller, order.given_up
+            )
+        except OSError as error:
+            raise writing_failed("the project", error) from error
 
     async def answered(self, path: str, request: Request) -> Outcome | None:
         """See `Sequences.answered`."""
@@ -164,8 +201,7 @@ class FileSequences:
             self._logs[key] = log  # the one that was used last stands last
             idle = (each for each, known in self._logs.items() if known is not log and not known.followed)
             for each in tuple(islice(idle, max(0, len(self._logs) - _LOGS))):
-                # Who still uses it holds it; its descriptor goes with it.
-                del self._logs[each]
+                self._logs.pop(each).close()  # who still uses it opens its file again
             return log
 
     def notice(self, place: Place) -> None:
@@ -187,20 +223,25 @@ class FileSequences:
 
     def idle(self) -> bool:
         """Whether nothing is being written."""
-        return self._writer.idle() and self._arrivals.idle()
+        return self._writer.idle() and self._arrivals.idle() and self._orders.idle()
 
     def _lead(self, key: tuple[str, str]) -> None:
         """Find the file for all changes of a target that have come, have them written, and again."""
         while arrivals := self._arrivals.take(key):
+            structural = [each for each in arrivals if each[0].structural]
             try:
                 folder = self._roots.project(key[0])
-                with ExitStack() as stack:
-                    if any(target.structural for target, _ in arrivals):
-                        self._take_structure_lock(stack, folder, [change for _, change in arrivals])
-                    self._write(key, folder, arrivals)
+                if plain := [each for each in arrivals if not each[0].structural]:
+                    self._write(key, folder, plain)
+                if structural:
+                    changes = [change for _, change in structural]
+                    with ExitStack() as stack:
+                        self._take_structure_lock(stack, folder, changes)
+                        self._write(key, folder, structural)
+                        wait([change.future for change in changes])  # another leader may have them in its batch
             except Exception as error:  # noqa: BLE001  # whatever it is, the callers are waiting for it
                 for _, change in arrivals:
-                    change.refuse(error)
+                    change.refuse(error.again() if isinstance(error, Fault) else error)
 
     def _write(self, key: tuple[str, str], folder: ProjectFolder, arrivals: list[tuple[Target, Change]]) -> None:
         changes: defaultdict[Place, list[Change]] = defaultdict(list)
@@ -267,7 +308,7 @@ class FileSequences:
         return place
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _reading, work)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _reading, work)
 
 
 def _reading(work: Callable[[], T]) -> T:

@@ -1,5 +1,6 @@
 """Several files of a project, held together: their locks taken in one order, their folders open."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,6 +64,14 @@ class Holding:
         if any(work.content is not None for work in works):
             self._make_sequences_folder()
         places = {work.file: self._entry(self._project, work.file) for work in works}
+        for work in works:
+            if (work.delete or work.content is not None) and os.path.islink(
+                os.path.join(self._project.path, work.file)
+            ):
+                raise faults.unsafe_file(work.file, "it is a link: what it leads to is not made or deleted through it")
+        if len({(place.root, place.owner) for place in places.values()}) > 1:
+            # Each project has a log of its own, and a change stands in one.
+            raise faults.unsafe_file(works[-1].file, "it is a link into another project, or the others are")
         held: dict[str, Held] = {}
         for work in sorted(works, key=lambda each: places[each.file].key):
             place = places[work.file]

@@ -29,10 +29,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
+from services.kernel.faults import Fault
 from services.sequence_file.domain import faults
 from services.sequence_file.domain.changes import Change
 from services.sequence_file.domain.ports import Outcome, Request
-from services.sequence_file.storage import log_rewrite
+from services.sequence_file.storage import log_rewrite, trouble
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.log_file import LogFile, Point
 from services.sequence_file.storage.log_index import Index, Spot
@@ -124,10 +125,22 @@ class Log:
         line = Begun(name, self._clock(), batch, None)
         text = encode(line)
         point = self._append(lambda: (line, text))
-        if durably and point:  # outside of the lock: others need not wait for the device
-            self._file.sync(point)
+        try:
+            if durably and point:  # outside of the lock: others need not wait for the device
+                self._file.sync(point)
+        except OSError as error:
+            self._take_back(name, batch, error)
+            raise
         self._mine[name] = batch
         return name
+
+    def _take_back(self, name: str, batch: Batch, error: OSError) -> None:
+        """A batch that is not on the device must not be carried out by the next one who finds it."""
+        try:
+            self.void(name)
+        except (OSError, Fault):
+            if batch.works:
+                raise trouble.made_later(batch.touched[0].file, error) from error
 
     def done(self, name: str) -> int:
         """It happened; the batch's first revision, 0 if nothing changed, or if somebody else had decided it."""

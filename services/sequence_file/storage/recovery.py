@@ -14,7 +14,7 @@ from services.sequence_file.storage.documents import Entry, parse
 from services.sequence_file.storage.history import History
 from services.sequence_file.storage.log import Batch, Log, Touched
 from services.sequence_file.storage.places import STATE_FOLDER, Place
-from services.sequence_file.storage.swap import content, is_there, new_name, temporary_name
+from services.sequence_file.storage.swap import content, is_there, kept_name, new_name, temporary_name
 
 _LEFTOVERS = "leftovers"
 
@@ -73,7 +73,7 @@ class Recovery:
             self._disk.close(state)
         into = self._disk.open_folder(place.root, *place.owner, STATE_FOLDER, _LEFTOVERS)
         try:
-            self._disk.move(folder, name, into, f"{called}-{place.name}")
+            self._disk.move(folder, name, into, kept_name(place, called))
         finally:
             self._disk.close(into)
 

@@ -9,6 +9,7 @@ New files and deleted ones (`Creation`, `Deletion`) go the same way: each is a `
 """
 
 import errno
+import os
 import time
 from typing import Protocol
 
@@ -19,6 +20,8 @@ from services.sequence_file.storage.documents import Documents, Entry, signature
 from services.sequence_file.storage.history import History
 from services.sequence_file.storage.locks import Lock
 from services.sequence_file.storage.places import Place
+
+_LONGEST_NAME = 255  # bytes: NAME_MAX of Linux
 
 # What opening answers where another program put nothing, a link or a socket.
 _NOTHING_TO_READ = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
@@ -325,7 +328,13 @@ def temporary_name(place: Place) -> str:
 
 def trash_name(place: Place, etag: str) -> str:
     """What a deleted file is called in the trash."""
-    return f"{etag}-{place.name}"
+    return kept_name(place, etag)
+
+
+def kept_name(place: Place, mark: str) -> str:
+    """A name for a file that is put away: the mark, and as much of the end of its own as a name may hold."""
+    room = _LONGEST_NAME - len(mark) - 1
+    return f"{mark}-{os.fsdecode(os.fsencode(place.name)[-room:])}"
 
 
 def keep_raw(history: History, place: Place, revision: int, etag: str, raw: bytes) -> None:

@@ -40,6 +40,8 @@ def writing_failed(file: str, error: OSError) -> Fault:
         return read_only(file, _what(error))
     if error.errno in _NOT_A_FILE:
         return faults.unsafe_file(file, f"something else stands where a file or folder should be; {before}")
+    if error.errno == errno.ENAMETOOLONG:
+        return faults.unsafe_file(file, f"its name is too long for what has to stand beside it; {before}. Rename it")
     return Fault(
         Code.UNAVAILABLE,
         "IO_ERROR",
@@ -65,6 +67,17 @@ def durability_unknown(file: str, error: OSError) -> Fault:
         Code.INTERNAL,
         "DURABILITY_UNKNOWN",
         f"{file} holds the change now, but the device did not confirm it ({_what(error)}): a power cut may undo it",
+        metadata={"file": file},
+    )
+
+
+def made_later(file: str, error: OSError) -> Fault:
+    """The change was written down, not made, and could not be taken out of the log again."""
+    return Fault(
+        Code.INTERNAL,
+        "DURABILITY_UNKNOWN",
+        f"{file}: the device reported an error ({_what(error)}); nothing was changed yet, but the change is in the "
+        "project's log and may be made by the next one who changes the file",
         metadata={"file": file},
     )
 

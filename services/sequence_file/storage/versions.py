@@ -12,7 +12,7 @@ from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.documents import PATIENCE, Documents, Entry, parse
 from services.sequence_file.storage.history import History
 from services.sequence_file.storage.log import Log
-from services.sequence_file.storage.places import Place, ProjectFolder, Roots
+from services.sequence_file.storage.places import Place, ProjectFolder, Roots, place_of_key
 from services.sequence_file.storage.trouble import reading_failed
 
 
@@ -30,7 +30,9 @@ class Versions:
 
     def of(self, place: Place) -> Sequence[Version]:
         """The versions of a file that can be read, newest first. Of a file that nobody changed yet: what it holds."""
-        now = self._now(place)
+        return self._of(place, self._now(place))
+
+    def _of(self, place: Place, now: Entry | None) -> Sequence[Version]:
         log = self._log_of(place)
         log.catch_up()
         kept = self._history.kept(place)
@@ -75,22 +77,23 @@ class Versions:
 
     def trash(self, folder: ProjectFolder) -> Sequence[Trashed]:
         """Deleted sequences that can be brought back, newest deletion first."""
-        log = self._log_of(self._roots.log_place(folder))
+        where = self._roots.log_place(folder)
+        log_of = where.root, where.owner
+        log = self._log_of(where)
         log.catch_up()
         found: list[Trashed] = []
         for key, known in log.keys().items():
             if known.etag is not None:
                 continue
-            place = self._roots.entry(folder, known.file)
-            metas = log.versions(key)
-            last = next((each for each in self.of(place) if each.revision < known.revision), None)
-            if last is None or not metas:
+            place = place_of_key(*log_of, key)
+            last = next((each for each in self._of(place, None) if each.revision < known.revision), None)
+            if last is None:
                 continue
-            deletion = metas[-1]
+            deletion = log.versions(key)[-1]
             found.append(
                 Trashed(
                     sequence_id=known.sequence_id,
-                    name=self._name(place, last.revision),
+                    name=self._name(place, last),
                     file=known.file,
                     revision=known.revision,
                     at=datetime.fromtimestamp(deletion.at, UTC),
@@ -99,10 +102,11 @@ class Versions:
             )
         return sorted(found, key=lambda each: each.revision, reverse=True)
 
-    def _name(self, place: Place, revision: int) -> str:
+    def _name(self, place: Place, version: Version) -> str:
         try:
-            return self.document(place, revision).head.name
-        except Fault:
+            raw = self._history.read(place, version.revision, version.etag)
+            return parse(raw, place.file).head.name if raw is not None else ""
+        except (Fault, OSError):
             return ""  # it could not be read when it was deleted
 
     def _is_deletion(self, place: Place, revision: int) -> bool:
