@@ -5,6 +5,7 @@ A sequence id `-` means project.json: its regular shots, and its versions. All c
 
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
 from typing import TypeVar
 
 import grpc.aio
@@ -17,6 +18,7 @@ from services.runtime import status
 
 PROJECT_FILE = "-"  # in the place of a sequence's id
 _READINGS = 3
+_SETTLED = 0.1  # seconds without a change after which a watch says that it has told everything
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -236,6 +238,33 @@ class Client:
     async def trash(self, project: str) -> Sequence[files.TrashedSequence]:
         """The deleted sequences, newest first."""
         return (await _answer(self._files.ListTrash(files.ListTrashRequest(project_path=project)))).sequences
+
+    async def deleted(self, project: str, sequence_id: str) -> files.TrashedSequence | None:
+        """The sequence, or with `-` project.json, as it is in the trash; None where it is not there."""
+        try:
+            _, file = await self.versions(project, sequence_id, "")
+        except Fault as fault:
+            if fault.reason != "SEQUENCE_NOT_FOUND":
+                raise
+            return None
+        return next((each for each in await self.trash(project) if each.file == file), None)
+
+    async def changes(self, project: str, after: int | None = 0) -> list[files.ProjectChange]:
+        """The changes behind a revision that are kept, oldest first; None: those from now on.
+
+        By asking, what other programs changed or deleted while nobody looked is found and becomes a revision, and
+        the history of a project that has none begins.
+        """
+        found: list[files.ProjectChange] = []
+        begun = False
+        async with aclosing(self.watch(project, after, progress_seconds=_SETTLED)) as messages:
+            async for message in messages:
+                if message.HasField("change"):
+                    found.append(message.change)
+                elif begun:
+                    break
+                begun = True
+        return found
 
     async def watch(
         self, project: str, after: int | None, log_id: str = "", progress_seconds: float = 0.0

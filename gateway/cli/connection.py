@@ -1,17 +1,19 @@
 """Where Shotline is and how to get in.
 
-Address and token come from the options, else the environment, else the file of the local start.
+Address, token and data folder come from the options, else the environment, else address and token from the file of
+the local start.
 """
 
 import asyncio
 import os
+import shlex
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.cli import failures
+from gateway.cli import failures, way_back
 from gateway.cli.client import Client
 from services.kernel.faults import Code, Fault
 from services.runtime import local_address
@@ -31,18 +33,34 @@ class Target:
     data: Path | None
     as_json: bool
 
+    def command(self, *words: object) -> str:
+        """A `shotline project` command to paste that goes where this one went. The token is never in it."""
+        places = (("--address", self.address), ("--data", self.data))
+        options = [word for option, value in places if value for word in (option, value)]
+        return "shotline project " + shlex.join(map(str, (*words, *options)))
 
-def call(target: Target, work: Callable[[Client], Coroutine[None, None, T]]) -> T:
-    """The result of `work` with a client; every failure ends the command."""
+
+def call(
+    target: Target, work: Callable[[Client], Coroutine[None, None, T]], project: str = "", sequence_id: str = ""
+) -> T:
+    """The result of `work` with a client; every failure ends the command, with the way back to the sequence that
+    was meant, where one was and there is such a way."""
+    what_to_do = ""
 
     async def run() -> T:
+        nonlocal what_to_do
         async with opened(target) as client:
-            return await work(client)
+            try:
+                return await work(client)
+            except Fault as fault:
+                if sequence_id:
+                    what_to_do = await way_back.remedy(client, target.command, fault, project, sequence_id)
+                raise
 
     try:
         return asyncio.run(run())
     except Fault as fault:
-        failures.leave(fault, as_json=target.as_json)
+        failures.leave(fault, as_json=target.as_json, what_to_do=what_to_do)
 
 
 @asynccontextmanager

@@ -19,14 +19,17 @@ FAILED = 1
 WRONG_USAGE = 2
 UNREACHABLE = 3
 
-START = "start it with `shotline up`, or say where it runs with --address and --token"
+START = (
+    "start it with `shotline up`; one that was started with --data is found with the same --data, or SHOTLINE_DATA; "
+    "one elsewhere with --address and --token"
+)
 
 _REMEDIES = {
     "TOKEN_INVALID": "a token lives as long as one `shotline up`: leave out --token and SHOTLINE_TOKEN to use its file",
     "PROJECT_NOT_ALLOWED": "start Shotline with `shotline up --root FOLDER`, a folder above the project",
     "PROJECT_NOT_FOUND": "check the path, or make a sample with `shotline project new PATH`",
     "INVALID_PROJECT_PATH": "give the path of the project folder",
-    "SEQUENCE_NOT_FOUND": "`shotline project list PROJECT` shows the sequences there are",
+    "SEQUENCE_NOT_FOUND": "`shotline project list PROJECT` shows the sequences there are, `… trash PROJECT` those deleted",
     "INVALID_SEQUENCE_ID": "`shotline project list PROJECT` shows the sequences there are",
     "SEQUENCE_EXISTS": "give another id, or none for the next free number",
     "SHOT_EXISTS": "give another id, or none for a new one",
@@ -54,21 +57,44 @@ _REMEDIES = {
 }
 
 
+# Names of the contract in the beginning of a message, and what a person typed instead.
+_TYPED = {
+    "project_path": "PROJECT",
+    "sequence_id": "SEQUENCE",
+    "sequence_ids": "SEQUENCE …",
+    "shot_id": "SHOT",
+    "target_sequence_id": "--to",
+    "after_revision": "--from",
+    "from_revision": "FROM",
+    "to_revision": "TO",
+    "updates_json": "the change",
+    "document_json": "the new members",
+}
+
+
 def remedy(reason: str) -> str:
     """What to do about a reason; empty where the message says it all."""
     return _REMEDIES.get(reason, "")
 
 
-def leave(fault: Fault, *, as_json: bool) -> NoReturn:
-    """End the command with the fault's message and exit code."""
+def leave(fault: Fault, *, as_json: bool, what_to_do: str = "") -> NoReturn:
+    """End the command with the fault's message and exit code; `what_to_do`: a better remedy than that of the reason."""
     details = dict(fault.metadata)
     if fault.current:
         details["current_etag"] = fault.current.etag
         if fault.current.document_json is not None:
             details["current_json"] = fault.current.document_json
     away = fault.code is Code.UNAVAILABLE and fault.reason == "BACKEND_UNAVAILABLE"
-    _say(fault.code.name, fault.reason, fault.message, remedy(fault.reason), details, as_json)
+    _say(fault.code.name, fault.reason, _as_typed(fault), what_to_do or remedy(fault.reason), details, as_json)
     raise typer.Exit(UNREACHABLE if away else FAILED)
+
+
+def _as_typed(fault: Fault) -> str:
+    """A fault's message in the words of the command line."""
+    if fault.reason == "VERSION_NOT_FOUND":
+        return fault.message.partition("; ListVersions")[0]
+    name, colon, rest = fault.message.partition(": ")
+    return f"{_TYPED[name]}: {rest}" if colon and name in _TYPED else fault.message
 
 
 def refuse(code: Code, reason: str, message: str, what_to_do: str, *, as_json: bool) -> NoReturn:

@@ -1,6 +1,7 @@
 """What the commands that look at a project do."""
 
 import os
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -31,8 +32,11 @@ def new(path: Path, *, as_json: bool) -> None:
         render.print_json({"path": str(folder), "sequences": sequences, "shots": shots})
         return
     out = terminal.console()
-    out.print(Text(f"✓ {folder}: {sequences} sequences, {shots} shots", style="green"), soft_wrap=True)
-    out.print(Text(f"  next: shotline up --root {os.path.dirname(folder)}"), soft_wrap=True)
+    out.print(
+        Text(f"✓ {folder}: {render.counted(sequences, 'sequence')}, {render.counted(shots, 'shot')}", style="green"),
+        soft_wrap=True,
+    )
+    out.print(Text(f"  next: shotline up --root {shlex.quote(os.path.dirname(folder))}"), soft_wrap=True)
 
 
 def show_list(target: Target, project: Path) -> None:
@@ -81,11 +85,12 @@ def show(target: Target, project: Path, sequence_id: str, shot_id: str | None) -
     """Show the document of a sequence or a shot."""
     path = connection.absolute(project)
     if shot_id is not None:
-        render.show_shot(connection.call(target, lambda client: client.shot(path, sequence_id, shot_id)), target)
+        shot = connection.call(target, lambda client: client.shot(path, sequence_id, shot_id), path, sequence_id)
+        render.show_shot(shot, target)
         return
     if sequence_id == PROJECT_FILE:
         failures.wrong_usage("name a shot: `shotline project shots PROJECT -` lists those of project.json")
-    sequence = connection.call(target, lambda client: client.sequence(path, sequence_id))
+    sequence = connection.call(target, lambda client: client.sequence(path, sequence_id), path, sequence_id)
     if target.as_json:
         document = render.raw(sequence.document_json)
         render.print_json({"sequence": document, "etag": sequence.etag, "file": sequence.file})
@@ -96,7 +101,7 @@ def show(target: Target, project: Path, sequence_id: str, shot_id: str | None) -
 def show_shots(target: Target, project: Path, sequence_id: str) -> None:
     """List the shots of a sequence, or the regular ones of project.json."""
     path = connection.absolute(project)
-    shots, etag = connection.call(target, lambda client: client.shots(path, sequence_id))
+    shots, etag = connection.call(target, lambda client: client.shots(path, sequence_id), path, sequence_id)
     if target.as_json:
         render.print_json(
             {
@@ -118,7 +123,9 @@ def check(target: Target, project: Path) -> None:
         task = progress.add_task("verify", total=None)
 
         async def work(client: Client) -> Report:
-            return await verify(client, path, lambda done, steps: progress.update(task, completed=done, total=steps))
+            return await verify(
+                client, target.command, path, lambda done, steps: progress.update(task, completed=done, total=steps)
+            )
 
         report = connection.call(target, work)
     if target.as_json:

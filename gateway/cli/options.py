@@ -35,7 +35,10 @@ _Token = Annotated[
     str | None,
     typer.Option(help="The token. Default: the local start's.", envvar="SHOTLINE_TOKEN", show_envvar=True),
 ]
-_Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Data folder of the local start, if not the usual.")]
+_Data = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Data folder of the local start, if not the usual.", envvar="SHOTLINE_DATA"),
+]
 
 _SHARED = (("as_json", AsJson, False), ("address", _Address, None), ("token", _Token, None), ("data", _Data, None))
 

@@ -3,7 +3,6 @@
 Text that comes from files is shown, never obeyed: neither markup nor control characters act on the terminal.
 """
 
-import shlex
 import sys
 from collections.abc import Sequence
 
@@ -44,14 +43,17 @@ def print_done(target: Target, said: str, revision: int, facts: dict[str, object
     if target.as_json:
         print_json(facts)
         return
-    behind = f"revision {revision}" if revision else "it was so already"
-    console().print(Text(f"✓ {printable(said)}  ({behind})", style="green"), soft_wrap=True)
+    console().print(Text(f"✓ {printable(said)}  {_behind(revision)}", style="green"), soft_wrap=True)
 
 
-def print_way_back(*words: object) -> None:
+def print_way_back(target: Target, *words: object) -> None:
     """The `shotline project` command that undoes what was just done."""
-    command = shlex.join(map(str, words))
-    console().print(Text(f"  bring it back: shotline project {printable(command)}"), soft_wrap=True)
+    console().print(Text(f"  bring it back: {printable(target.command(*words))}"), soft_wrap=True)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 shot`, `2 shots`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def print_sequences(found: Sequence[files.Sequence], unreachable: Sequence[files.UnreachableSequence]) -> None:
@@ -92,7 +94,8 @@ def show_shot(shot: files.Shot, target: Target, *, changed: bool = False) -> Non
     if target.as_json:
         print_json(shot_facts(shot, changed=changed))
     else:
-        _print_document(f"{shot.stored_in.file}   etag {shot.etag}", shot.document_json)
+        revision = f"   {_behind(shot.revision)}" if changed else ""
+        _print_document(f"{shot.stored_in.file}   etag {shot.etag}{revision}", shot.document_json)
 
 
 def print_report(report: Report) -> None:
@@ -102,11 +105,10 @@ def print_report(report: Report) -> None:
         for each in findings:
             out.print(Text(f"{mark} {printable(each.where)}  {each.reason}", style=style), soft_wrap=True)
             out.print(Text(f"  {printable(each.message)}"), soft_wrap=True)
-            out.print(Text(f"  remedy: {each.remedy}"), soft_wrap=True)
-    checked = f"{report.sequences} sequences, {report.shots} shots"
+            out.print(Text(f"  remedy: {printable(each.remedy)}"), soft_wrap=True)
+    checked = f"{counted(report.sequences, 'sequence')}, {counted(report.shots, 'shot')}"
     if report.troubles:
-        count = len(report.troubles)
-        out.print(Text(f"{checked}: {count} trouble{'s' if count > 1 else ''}", style="bold red"))
+        out.print(Text(f"{checked}: {counted(len(report.troubles), 'trouble')}", style="bold red"))
     else:
         out.print(Text(f"✓ {checked}: all readable, every shot can be addressed", style="green"))
 
@@ -114,10 +116,14 @@ def print_report(report: Report) -> None:
 def _print_document(head: str, document_json: str) -> None:
     out = console()
     out.print(Text(printable(head), style="dim"), soft_wrap=True)
-    out.print(JSONHighlighter()(Text(printable(_outdented(document_json)))), soft_wrap=True)
+    out.print(JSONHighlighter()(Text(printable(outdented(document_json)))), soft_wrap=True)
 
 
-def _outdented(document_json: str) -> str:
+def _behind(revision: int) -> str:
+    return f"(revision {revision})" if revision else "(it was so already)"
+
+
+def outdented(document_json: str) -> str:
     """A slice of a file without the indentation that it had there. JSON strings hold no line ends."""
     first, *rest = document_json.split("\n")
     if not rest:

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 
-from gateway.cli.render import cell, raw, table
+from gateway.cli.render import cell, outdented, raw, table
 from gateway.cli.terminal import console, printable
 
 _WIDE = 100  # characters of a value that stays on one line
@@ -89,7 +89,7 @@ def change_line(change: files.ProjectChange, *, dated: bool = False) -> Text:
         (f"{change.revision:>6}", "bold"),
         f"  {_date(change.create_time) if dated else _clock(change.create_time)}  ",
         (f"{_who(change.origin):<20}", "magenta" if _is_outside(change.origin) else "cyan"),
-        f"  {printable(where):<8}  {printable(change.summary)}".replace("\n", " "),
+        f"  {printable(where):<12}  {printable(change.summary)}".replace("\n", " "),
     )
 
 
@@ -142,13 +142,16 @@ def _kind(value: "files.ChangeKind.ValueType") -> str:
 
 
 def _print_value(mark: str, value_json: str, style: str) -> None:
-    text = value_json if len(value_json) <= _WIDE else _laid_out(value_json)
+    if "\n" in value_json:
+        text = outdented(value_json)
+    else:
+        text = value_json if len(value_json) <= _WIDE else _laid_out(value_json)
     for line in text.splitlines():
         console().print(Text(f"  {mark} {printable(line)}", style=style), soft_wrap=True)
 
 
 def _laid_out(value_json: str) -> str:
-    """A long object or array, a member a line; numbers may be written otherwise than in the file."""
+    """A long object or array of one line, a member a line; numbers may be written otherwise than in the file."""
     if value_json[:1] not in "{[":
         return value_json
     return orjson.dumps(orjson.loads(value_json), option=orjson.OPT_INDENT_2).decode()

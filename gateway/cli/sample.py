@@ -76,7 +76,8 @@ class FolderNotEmpty(Exception):
 
 
 def write_sample(folder: Path) -> tuple[int, int]:
-    """Write the sample into `folder`, which is made when missing. Gives how many sequences and shots.
+    """Write the sample into `folder`, which is made when missing. Gives how many sequences and shots,
+    that of project.json included.
     FolderNotEmpty where something is in there, else OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
@@ -86,7 +87,7 @@ def write_sample(folder: Path) -> tuple[int, int]:
     for order, sequence in enumerate(_FILM, 1):
         _write(folder / "sequences" / f"sequence_{sequence.id}.json", _sequence(sequence, order, now))
     _write(folder / "project.json", _project(now))
-    return len(_FILM), sum(len(sequence.shots) for sequence in _FILM)
+    return len(_FILM), sum(len(sequence.shots) for sequence in _FILM) + 1
 
 
 def _project(now: str) -> Mapping[str, object]:

@@ -5,6 +5,7 @@ What is wrong is a trouble; what looks odd but may be meant, or mends itself, is
 
 import json
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,16 +14,22 @@ from decimal import Context, Decimal, localcontext
 from itertools import pairwise
 from math import isclose
 
-from gateway.cli import failures
+from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
+
+from gateway.cli import failures, way_back
 from gateway.cli.client import Client
+from gateway.cli.way_back import Command
 from services.kernel.faults import Fault
 
 # Bytes of a file name from which on there is no room for the name under which a new content is written beside it.
 _LONGEST_NAME = 241
 _PROJECT_JSON = "project.json"
 _TEMPORARY = ".shotline-tmp"
+_LONGEST_SHOWN = 60  # characters of a value in a message
+_PREFIX = re.compile(r"sequence[ _-]?(?=[0-9]+$)", re.IGNORECASE)
 _ABANDONED_AFTER = 60.0  # seconds; a write takes milliseconds
 _DURATIONS = ("duration", "total_duration", "totalDuration")
+_OWNERS = ("sequencePlanId", "sequence_id")  # members of a shot that name its sequence
 # Members that can mean nothing but the number of the file's shots, and those that may be somebody's plan.
 _COUNTS = ("shot_count", "shotCount", "shots_count")
 _PLANS = ("total_shots", "totalShots")
@@ -58,9 +65,11 @@ class Report:
         self.notes.append(_finding(where, reason, message, remedy))
 
 
-async def verify(client: Client, project: str, progress: Callable[[int, int], None]) -> Report:
-    """Look at everything. `progress` hears (files done, files in all). Raises Fault where the project itself
-    cannot be opened, or Shotline cannot be reached."""
+async def verify(client: Client, command: Command, project: str, progress: Callable[[int, int], None]) -> Report:
+    """Look at everything. `command` makes the lines of remedies; `progress` hears (files done, files in all).
+
+    Raises Fault where the project itself cannot be opened, or Shotline cannot be reached.
+    """
     report = Report()
     sequences, unreachable = await client.sequences(project)
     steps = len(sequences) + 1
@@ -77,11 +86,13 @@ async def verify(client: Client, project: str, progress: Callable[[int, int], No
             _told_or_raised(report, listed.file, fault)
             continue
         report.sequences += 1
-        _check_sequence(report, listed.file, _read(sequence.document_json), holders)
+        _check_sequence(report, _Checked(listed, command, project), _read(sequence.document_json), holders)
     _check_ids(report, holders)
+    _check_orders(report, sequences, command("reorder", project, *(each.id for each in sequences)))
     progress(len(sequences), steps)
     await _check_project_file(report, client, project)
     _check_leftovers(report, project)
+    await _check_deleted(report, client, command, project)
     progress(steps, steps)
     return report
 
@@ -93,13 +104,32 @@ def _check_name(report: Report, file: str) -> None:
         report.trouble(file, "NAME_TOO_LONG", message, f"give the file a name of at most {_LONGEST_NAME} bytes")
 
 
-def _check_sequence(report: Report, file: str, document: dict[str, object], holders: Holders) -> None:
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """The sequence that is looked at, and how to name it in a remedy."""
+
+    listed: files.Sequence
+    command: Command
+    project: str
+
+    @property
+    def file(self) -> str:
+        return self.listed.file
+
+    def set(self, shot_id: str, path: str, value: object) -> str:
+        """The command that gives a member of a shot (empty: of the sequence) another value."""
+        words = (shot_id,) if shot_id else ()
+        return f"`{self.command('update', self.project, self.listed.id, *words, '--set', f'{path}={value}')}`"
+
+
+def _check_sequence(report: Report, where: _Checked, document: dict[str, object], holders: Holders) -> None:
     shots = [_members(shot) for shot in _list(document.get("shots"))]
     report.shots += len(shots)
-    _check_shots(report, file, [_id(shot) for shot in shots], holders)
-    _check_numbers(report, file, shots)
+    _check_shots(report, where.file, [_id(shot) for shot in shots], holders)
+    _check_numbers(report, where, shots)
+    _check_owners(report, where, shots)
     if shots:
-        _check_totals(report, file, document, shots)
+        _check_totals(report, where, document, shots)
 
 
 def _check_shots(report: Report, file: str, ids: Sequence[str], holders: Holders) -> None:
@@ -118,33 +148,95 @@ def _check_ids(report: Report, holders: Holders) -> None:
             report.trouble(places[0], "DUPLICATE_ID", f"the shot id {shot_id!r} stands {len(places)} times: in {names}")
 
 
-def _check_numbers(report: Report, file: str, shots: Sequence[dict[str, object]]) -> None:
+def _check_orders(report: Report, sequences: Sequence[files.Sequence], remedy: str) -> None:
+    first: dict[float, files.Sequence] = {}
+    for each in sequences:
+        if each.HasField("order") and (other := first.setdefault(each.order, each)) is not each:
+            message = f"its order is {each.order:g}, as that of {other.file}: of the two the file name decides"
+            report.note(each.file, "ORDER_TWICE", message, f"`{remedy}` numbers them as they play now")
+
+
+def _check_numbers(report: Report, where: _Checked, shots: Sequence[dict[str, object]]) -> None:
     numbers = [(number, _id(shot)) for shot in shots if isinstance(number := shot.get("number"), Decimal)]
-    for (before, _), (number, shot_id) in pairwise(numbers):
-        if number <= before:
-            message = f"the shot numbers do not follow the order: {shot_id or 'a shot'} has {number} behind {before}"
-            remedy = "set them with `shotline project update … --set number=N`; the next move or new shot does it, too"
-            report.trouble(file, "NUMBERS_OUT_OF_ORDER", message, remedy)
+    for position, shot in enumerate(shots, 1):
+        number, shot_id = shot.get("number"), _id(shot)
+        # Where none is a number they may be names, such as "12A".
+        if numbers and shot_id and number is not None and not isinstance(number, Decimal):
+            message = f"the number of {shot_id} is {_shown(number)}, which is none, so that it is not kept in order"
+            report.note(where.file, "NUMBER_NOT_A_NUMBER", message, where.set(shot_id, "number", position))
+    for (before, _), (following, shot_id) in pairwise(numbers):
+        if following <= before:
+            message = f"the shot numbers do not follow the order: {shot_id or 'a shot'} has {following} behind {before}"
+            wrong = next(
+                (
+                    where.set(_id(shot), "number", position)
+                    for position, shot in enumerate(shots, 1)
+                    if _id(shot) and shot.get("number") != position
+                ),
+                "correct them in the file",
+            )
+            remedy = f"{wrong}, and so on; the next move, or new shot, numbers all of them"
+            report.trouble(where.file, "NUMBERS_OUT_OF_ORDER", message, remedy)
             return
 
 
-def _check_totals(report: Report, file: str, document: dict[str, object], shots: Sequence[dict[str, object]]) -> None:
+def _check_owners(report: Report, where: _Checked, shots: Sequence[dict[str, object]]) -> None:
+    """Shots that name another sequence than the one that they stand in."""
+    for name in _OWNERS:
+        strays = [
+            (_id(shot), stated)
+            for shot in shots
+            if isinstance(stated := shot.get(name), str | Decimal) and not _is_same(str(stated), where.listed.id)
+        ]
+        if strays:
+            named = ", ".join(f"{shot_id or 'a shot'} {_shown(stated)}" for shot_id, stated in strays[:3])
+            more = " …" if len(strays) > 3 else ""
+            message = f"{name} is not {where.listed.id!r}, the sequence that the shots stand in: {named}{more}"
+            remedy = "none needed: Shotline goes by the file; where another program goes by it, correct it in the file"
+            report.note(where.file, "NAMES_ANOTHER_SEQUENCE", message, remedy)
+
+
+def _check_totals(
+    report: Report, where: _Checked, document: dict[str, object], shots: Sequence[dict[str, object]]
+) -> None:
+    countable = True
+    for shot in shots:
+        for member, duration in _durations(shot):
+            if not isinstance(duration, Decimal) or duration < 0:
+                countable = False
+                what = "negative" if isinstance(duration, Decimal) else "not a number"
+                message = f"{member} of {_id(shot) or 'a shot'} is {_shown(duration)}, which is {what}"
+                remedy = f"give it its seconds, such as {where.set(_id(shot), member, 4)}"
+                report.note(
+                    where.file, "DURATION_NOT_SECONDS", message, remedy if _id(shot) else "correct it in the file"
+                )
     with localcontext(Context(prec=60, traps=[])):  # a file may hold 1e999
         total = sum((_duration(shot) for shot in shots), Decimal(0))
-    for where, members in (("", document), ("metadata.", _members(document.get("metadata")))):
-        for name in _DURATIONS:
+    for prefix, members in (("", document), ("metadata.", _members(document.get("metadata")))):
+        for name in _DURATIONS if countable else ():
             if isinstance(stated := members.get(name), Decimal) and not _equal(stated, total):
-                message = f"{where}{name} is {stated}, the shots' durations add up to {total}"
-                remedy = f"if it is meant as the total: `shotline project update … --set {where}{name}={total}`"
-                report.note(file, "DURATION_NOT_THE_SUM", message, remedy)
+                message = f"{prefix}{name} is {stated}, the shots' durations add up to {total}"
+                remedy = f"if it is meant as the total: {where.set('', prefix + name, total)}"
+                report.note(where.file, "DURATION_NOT_THE_SUM", message, remedy)
         for name in (*_COUNTS, *_PLANS):
             if isinstance(stated := members.get(name), Decimal) and stated != len(shots):
-                message = f"{where}{name} is {stated}, the file has {len(shots)} shots"
-                change = f"`shotline project update … --set {where}{name}={len(shots)}`"
+                message = (
+                    f"{prefix}{name} is {stated}, the file has {len(shots)} {'shot' if len(shots) == 1 else 'shots'}"
+                )
+                change = where.set("", prefix + name, len(shots))
                 if name in _COUNTS:
-                    report.trouble(file, "COUNT_NOT_TRUE", message, change)
+                    report.trouble(where.file, "COUNT_NOT_TRUE", message, change)
                 else:
-                    report.note(file, "COUNT_NOT_TRUE", message, f"if it is meant as the count: {change}")
+                    report.note(where.file, "COUNT_NOT_TRUE", message, f"if it is meant as the count: {change}")
+
+
+async def _check_deleted(report: Report, client: Client, command: Command, project: str) -> None:
+    """Files that another program deleted. What a client deleted was meant."""
+    await way_back.look(client, project)
+    for gone in await client.trash(project):
+        if gone.origin.kind == files.Origin.KIND_OUTSIDE:
+            remedy = f"if that was not meant: `{way_back.of(gone, command, project)}`"
+            report.note(gone.file, "DELETED", way_back.said(gone), remedy)
 
 
 async def _check_project_file(report: Report, client: Client, project: str) -> None:
@@ -209,11 +301,26 @@ def _id(shot: dict[str, object]) -> str:
     return str(value) if isinstance(value, str | Decimal) else ""
 
 
+def _durations(shot: dict[str, object]) -> list[tuple[str, object]]:
+    """What the shot says of its duration, with the path of the member, the one that counts first."""
+    stated = (("timing.duration", _members(shot.get("timing")).get("duration")), ("duration", shot.get("duration")))
+    return [(path, value) for path, value in stated if value is not None]
+
+
 def _duration(shot: dict[str, object]) -> Decimal:
-    for value in (_members(shot.get("timing")).get("duration"), shot.get("duration")):
-        if isinstance(value, Decimal):
-            return value
-    return Decimal(0)
+    return next((value for _, value in _durations(shot) if isinstance(value, Decimal)), Decimal(0))
+
+
+def _shown(value: object) -> str:
+    """A value as a message quotes it."""
+    text = str(value) if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _is_same(stated: str, sequence_id: str) -> bool:
+    """Whether two ids mean one sequence: 1, 001 and sequence-1 do."""
+    one, other = (_PREFIX.sub("", each).lstrip("0") for each in (stated, sequence_id))
+    return stated == sequence_id or (one == other and (not one or one.isdigit()))
 
 
 def _equal(stated: Decimal, total: Decimal) -> bool:

@@ -25,7 +25,10 @@ Roots = Annotated[
 DataFolderOption = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", help="Where token, address and logs are kept. Default: the user's data folder."
+        "--data",
+        metavar="DIR",
+        help="Where token, address and logs are kept. Default: the user's data folder.",
+        envvar="SHOTLINE_DATA",
     ),
 ]
 PortsOption = Annotated[

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 from services.local.plan import Plan
 from services.local.projects import find_projects
+from services.runtime import local_address
 from services.runtime.channels import open_channel, service_config
 
 _NEW_PROMPT = "A quiet harbour at dawn"
@@ -72,6 +74,8 @@ def _print(console: Console, plan: Plan, pids: Mapping[str, int], example: Examp
         _print_line(console, f"shotline project new {_quoted(plan.roots[0] / 'harbour-lights')}")
         console.print(Text("\nThen, for a project of yours:"))
         example = Example(project="/PATH/TO/PROJECT", sequence_id="001", shot_id="SHOT")
+    console.print(Text("\nFollow its changes", style="dim"))
+    _print_line(console, f"shotline project watch {shlex.quote(example.project)}{_data(plan)}")
     for title, line in examples(plan, example):
         console.print(Text(f"\n{title}", style="dim"))
         _print_line(console, line)
@@ -144,6 +148,12 @@ async def _example_of(stub: pb_grpc.StudioServiceStub, project: str) -> Example 
 def _print_line(console: Console, line: str) -> None:
     # As it is: wrapped or coloured, it could not be pasted.
     console.print(line, markup=False, soft_wrap=True)
+
+
+def _data(plan: Plan) -> str:
+    """The option by which a command finds this start; none where it looks anyway."""
+    usual = plan.data.path == Path(os.path.abspath(local_address.default_folder()))
+    return "" if usual else f" --data {_quoted(plan.data.path)}"
 
 
 def _json(value: object) -> str:

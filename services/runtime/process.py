@@ -19,6 +19,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run `main(stopping)` to its end. SIGTERM and SIGINT set `stopping`; a second signal ends `main` at
     once. A SettingsError is printed and exits with 2."""
     _keep_large_blocks()
+    _allow_many_files()
     # A thread that works on a large document gives way to the event loop after this, not after Python's 5 ms.
     sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
@@ -44,6 +45,17 @@ def _keep_large_blocks() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)
         mallopt(_M_TRIM_THRESHOLD, 64 << 20)
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files to what the operator allows: shells hand on 1,024, of which a change of many
+    sequences, each with its lock, would leave little to everybody else."""
+    if sys.platform == "win32":
+        return
+    import resource  # not there on Windows
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _until_stopped(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

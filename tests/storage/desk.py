@@ -74,7 +74,7 @@ class Desk:
         def hold(folder: ProjectFolder, given_up: Event) -> Holding:
             return Holding(disk, documents, self._roots.entry, folder, given_up)
 
-        finishing = Finishing(disk, commit, recovery, outside, self.history, lambda _: self.log, hold)
+        finishing = Finishing(disk, commit, recovery, outside, self.history, hold)
         self._finishing = finishing
         self._transactions = Transactions(
             disk, commit, recovery, outside, finishing, lambda _: self.log, self._roots.log_place, hold

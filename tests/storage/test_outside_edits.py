@@ -7,6 +7,7 @@ our process may be killed behind that: both edits are there in the end, or the c
 import json
 from collections.abc import Callable
 from itertools import count
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -16,11 +17,11 @@ import pytest
 from services.kernel.faults import Fault
 from services.sequence_file.domain.draft import Shot
 from services.sequence_file.storage import swap
-from tests.storage import projects
+from tests.storage import projects, workers
 from tests.storage.desk import SEQUENCE, Desk, shots_on_disk
 from tests.storage.interrupted import InterruptedDisk
 from tests.storage.power import Killed
-from tests.storage.projects import NoExchange, UnsyncedDisk
+from tests.storage.projects import NoExchange, Server, UnsyncedDisk
 
 Write = Callable[[Path, bytes], None]
 
@@ -226,6 +227,33 @@ def test_an_edit_that_was_displaced_when_we_were_killed_comes_back_in_every_way(
     if heir == "sends it again" and not once:
         heir = "edits and notices"
     assert killed_behind(fast_folder, place, write, 1, once, heir) > 800
+
+
+@pytest.mark.parametrize("replaces", [True, False], ids=["replaces", "empties and writes"])
+@pytest.mark.parametrize("edits", [500, pytest.param(5000, marks=pytest.mark.long)])
+async def test_a_program_that_edits_all_the_time_loses_nothing(
+    fast_folder: Path, processes: ForkServerContext, replaces: bool, edits: int
+) -> None:
+    """Its own edits may come over ours, since it looks at nothing; ours never come over its."""
+    project = projects.make(fast_folder / "project")
+    server = Server(project, UnsyncedDisk())
+    ours, theirs = processes.Pipe(duplex=False)
+    editor = processes.Process(target=workers.edit_by_hand, args=(theirs, str(project), edits, replaces))
+    editor.start()
+    made = 0
+    while not ours.poll():
+        try:
+            await server.update("s1", {"note": f"ours {made}"})
+            made += 1
+        except Fault as fault:
+            assert fault.reason in ("FILE_BUSY", "EDIT_CONFLICT"), fault  # noqa: PT017  # others would be bugs
+    assert ours.recv() == edits
+    editor.join()
+    ours.close()
+    theirs.close()
+    server.close()
+    assert made > 10
+    assert list(projects.shot_on_disk(project, "s2")["by_hand"]) == [str(number) for number in range(edits)]
 
 
 class RenamesOver(NoExchange, InterruptedDisk):

@@ -250,6 +250,23 @@ def update_and_die(told: Connection, project: str, once: Request, operations: in
     server.close()
 
 
+def edit_by_hand(told: Connection, project: str, edits: int, replace: bool) -> None:
+    """As another program: read the file, mark a shot, and replace the file or write over it, again and again."""
+    path = Path(project) / SEQUENCE
+    for number in range(edits):
+        document = json.loads(path.read_bytes())
+        document["shots"][1].setdefault("by_hand", {})[str(number)] = 1
+        raw = json.dumps(document, indent=2, ensure_ascii=False).encode()
+        if replace:
+            beside = path.with_name("by-hand.tmp")
+            beside.write_bytes(raw)
+            beside.rename(path)
+        else:
+            path.write_bytes(raw)
+        time.sleep(0.0005 * (number % 5))
+    told.send(edits)
+
+
 def hold_the_lock(told: Connection, project: str, release: Event) -> None:
     """Hold the sequence's lock until told to let go."""
     path = Path(project)

@@ -1,13 +1,13 @@
 """What can be asked of projects, one method for each call: found by ids, changed through the port."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from services.kernel.faults import Fault, invalid_field
 from services.kernel.strict_json import Json, Number
-from services.sequence_file.domain import faults, identity, moving, past, sequence_plans
+from services.sequence_file.domain import copies, faults, identity, moving, past, sequence_plans
 from services.sequence_file.domain.batch import Batch, refuse_copy
 from services.sequence_file.domain.changes import Trashed, Version
 from services.sequence_file.domain.document import Document
@@ -18,6 +18,7 @@ from services.sequence_file.domain.ports import (
     Apply,
     Caller,
     Outcome,
+    Plan,
     Project,
     SequenceFile,
     Sequences,
@@ -26,6 +27,18 @@ from services.sequence_file.domain.ports import (
     Watch,
 )
 from services.sequence_file.domain.steps import Edit, Insert, Place, Remove, Reorder, SetMembers
+
+_TRIES = 2  # with copies of project.json, which another program may take out or break meanwhile
+# Why a deletion may be refused because of project.json, which it is not to depend on. A file that another program
+# changed in the same instant is not among them: whoever edits a copy means the shot.
+_OF_PROJECT_FILE = {
+    "SHOT_NOT_FOUND",
+    "DUPLICATE_ID",
+    "SEQUENCE_NOT_FOUND",
+    "SEQUENCE_FILE_INVALID",
+    "UNSAFE_FILE",
+    "READ_ONLY",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +170,9 @@ class Library:
         return await self._change(path, sequence_id, apply, caller)
 
     async def delete_sequence(self, path: str, sequence_id: str, etag: str | None, caller: Caller) -> Outcome:
-        """Move a sequence's file to the trash."""
+        """Move a sequence's file to the trash, and take the copies of its shots out of project.json."""
         plan = sequence_plans.delete(identity.sequence_id(sequence_id), etag)
-        return await self._sequences.change_many(path, plan, caller)
+        return await self._delete(path, plan, caller, lambda: self._sequences.change_many(path, plan, caller))
 
     async def reorder_sequences(self, path: str, sequence_ids: Sequence[str], caller: Caller) -> Outcome:
         """Give the sequences another playing order."""
@@ -183,14 +196,18 @@ class Library:
         return await self._change(path, sequence_id, apply, caller, adds=shot_id)
 
     async def delete_shot(self, path: str, sequence_id: str, shot_id: str, etag: str | None, caller: Caller) -> Outcome:
-        """Take a shot out of its sequence."""
+        """Take a shot out of its sequence, and its copy out of project.json."""
         step = Remove(shot_id=identity.shot_id(shot_id), etag=etag)
+        plan = moving.remove(identity.sequence_id(sequence_id), step)
 
         def apply(draft: Draft) -> Outcome:
             draft.apply(step)
             return Outcome()
 
-        return await self._change(path, sequence_id, apply, caller, structural=True)
+        def alone() -> Awaitable[Outcome]:
+            return self._change(path, sequence_id, apply, caller, structural=True)
+
+        return await self._delete(path, plan, caller, alone, shot_id)
 
     async def move_shot(
         self,
@@ -313,6 +330,26 @@ class Library:
 
         target = Target(name=_target_name(sequence_id), choose=choose, structural=structural or bool(adds))
         return await self._sequences.change(path, target, checked, caller)
+
+    async def _delete(
+        self,
+        path: str,
+        plan: Plan,
+        caller: Caller,
+        alone: Callable[[], Awaitable[Outcome]],
+        shot_id: str = "",  # the only one that goes
+    ) -> Outcome:
+        """Carry out a deletion together with the copies in project.json; alone where they cannot be taken out."""
+        for _ in range(_TRIES):
+            found = await self._project_file_or_fault(path)
+            if isinstance(found, Fault) or (shot_id and shot_id not in found.positions):
+                break
+            try:
+                return await self._sequences.change_many(path, copies.taken_along(plan, found), caller)
+            except Fault as fault:
+                if fault.reason not in _OF_PROJECT_FILE:
+                    raise
+        return await alone()
 
     async def _restore_shot(
         self,

@@ -1,4 +1,4 @@
-"""A shot that goes to another place: within its sequence, into another one, or back to where a version had it."""
+"""A shot that goes: to another place in its sequence, into another one, back to where a version had it, or away."""
 
 from services.kernel.faults import Current
 from services.sequence_file.domain import faults
@@ -32,6 +32,17 @@ def move(shot_id: str, source_id: str, target_id: str, place: Place, etag: str |
                 Work(file=source.document.file, sequence_id=source.id, steps=(Remove(shot_id=shot_id),)),
             )
         return Planned(works=works, outcome=lambda drafts: Outcome(shots=(drafts[0].shot(shot_id),)))
+
+    return plan
+
+
+def remove(sequence_id: str, step: Remove) -> Plan:
+    """Take a shot out of its sequence. The step raises SHOT_NOT_FOUND, ETAG_MISMATCH."""
+
+    def plan(project: Project) -> Planned:
+        found = find_sequence(project, sequence_id)
+        work = Work(file=found.document.file, sequence_id=found.id, steps=(step,))
+        return Planned(works=(work,), outcome=lambda _: Outcome())
 
     return plan
 

@@ -2,7 +2,9 @@
 
 All of the last hour, before that the last one of each hour, and in any case no more than a number of versions and
 of bytes. Where all of these would be too many, each kind is sure of half: a burst of edits does not erase the months
-before it, and the months do not leave the burst without its steps. The newest of each kind win.
+before it, and the months do not leave the burst without its steps. Of the hours the newest win. Of the last hour's
+versions half of those that stay are the newest ones; the others are spread over the time before, the oldest
+included, so that a burst does not erase what it began with either.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +37,7 @@ def kept(versions: Iterable[Candidate], now: float) -> set[int]:
     chosen = lasts[:1]
     chosen += _fitting(lasts[1:], chosen, MOST // 2, MOST_BYTES // 2)
     sure = len(chosen)
-    chosen += _fitting(steps, chosen, MOST, MOST_BYTES)
+    chosen += _spread(steps[::-1], MOST - sure, MOST_BYTES - sum(each.size for each in chosen))
     chosen += _fitting(lasts[sure:], chosen, MOST, MOST_BYTES)
     return {each.revision for each in chosen}
 
@@ -52,3 +54,16 @@ def _fitting(
             break
         fitting.append(each)
     return fitting
+
+
+def _spread(oldest_first: Sequence[Candidate], most: int, most_bytes: int) -> list[Candidate]:
+    """The newest candidates, and older ones far from each other; the oldest that has room stays as long as any."""
+    left = [each for each in oldest_first if each.size <= most_bytes]
+    size = sum(each.size for each in left)
+    newest = most // 2
+    while left and (len(left) > most or size > most_bytes):
+        # Without older ones between, the oldest of the newest goes.
+        older = range(1, max(len(left) - newest, 2))
+        closest = min(older, key=lambda index: left[index].at - left[index - 1].at)
+        size -= left.pop(closest).size
+    return left

@@ -17,6 +17,7 @@ from services.sequence_file.storage.log import Batch, Log, Touched
 from services.sequence_file.storage.recovery import Recovery
 from services.sequence_file.storage.swap import Disturbed, Job
 
+_TRIES = 2  # to mark what was made
 _LARGE = 64 * 1024  # bytes, whose hash is worth a thread while the device is waited for
 
 
@@ -87,10 +88,7 @@ class Commit:
         for job in jobs:
             known = log.known(job.place.key)
             job.keep(self._documents, self._history, known.revision if known else 0)
-        try:
-            revision = log.done(begun)
-        except (OSError, Fault):
-            return 0  # the next holder of the lock decides by evidence
+        revision = _done(log, begun)
         for job in jobs:
             self.copy_soon(log, job, revision)
         return revision
@@ -154,6 +152,16 @@ def _check(job: Job, *, alone: bool) -> None:
 def _touched(job: Job) -> Touched:
     after = job.document.etag if job.document else None
     return Touched(key=job.place.key, file=job.place.file, before=job.before, after=after)
+
+
+def _done(log: Log, name: str) -> int:
+    """Mark a batch as made; its first revision, 0 where the log could not be told: then evidence decides."""
+    for _ in range(_TRIES):
+        try:
+            return log.done(name)
+        except (OSError, Fault):
+            continue
+    return 0
 
 
 def _voided(log: Log, name: str) -> bool:

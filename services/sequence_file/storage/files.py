@@ -50,6 +50,7 @@ _READERS = 16
 _LOGS = 64  # projects whose logs are kept in memory while nobody watches them
 # Seconds that somebody may hold a file's lock before a look at what other programs did goes on without it.
 _NOTICE_PATIENCE = 5.0
+_LOOK_PATIENCE = 0.05  # the same for who only wants to read
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class FileSequences:
         self._history = History(disk)
         recovery, outside = Recovery(disk, self._history), Outside(self._history)
         self._commit = Commit(disk, documents, self._history, recovery)
-        finishing = Finishing(disk, self._commit, recovery, outside, self._history, self.log_of, self._hold)
+        finishing = Finishing(disk, self._commit, recovery, outside, self._history, self._hold)
         self._finishing = finishing
         self._transactions = Transactions(
             disk, self._commit, recovery, outside, finishing, self.log_of, self._roots.log_place, self._hold
@@ -278,6 +279,7 @@ class FileSequences:
 
     def _take_structure_lock(self, stack: ExitStack, folder: ProjectFolder, changes: Sequence[Change]) -> None:
         until = max(change.caller.deadline for change in changes)
+        self._roots.log_place(folder)  # nothing is made in a folder that is no project
         lock = self._transactions.structure_lock(folder)
         stack.callback(lock.release)
         try:
@@ -289,7 +291,15 @@ class FileSequences:
 
     def _finish(self, place: Place, unfinished: Unfinished) -> None:
         """Finish a change of several files that a killed server left."""
-        self._finishing.finish(ProjectFolder(place.root, place.owner), unfinished, threading.Event())
+        given_up = threading.Event()
+        timer = threading.Timer(
+            _NOTICE_PATIENCE, given_up.set
+        )  # another file's lock must not hold this one up for ever
+        timer.start()
+        try:
+            self._finishing.finish(ProjectFolder(place.root, place.owner), unfinished, given_up)
+        finally:
+            timer.cancel()
 
     def _hold(self, folder: ProjectFolder, given_up: threading.Event) -> Holding:
         return Holding(self._disk, self._documents, self._roots.entry, folder, given_up)
@@ -302,7 +312,7 @@ class FileSequences:
         log.catch_up()
         if log.log_id:
             try:
-                self.notice(place)
+                self._writer.notice(place, _LOOK_PATIENCE)
             except (OSError, Fault):
                 pass  # a project that cannot be written can be read all the same
         return place

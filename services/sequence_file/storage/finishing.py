@@ -25,7 +25,7 @@ from services.sequence_file.storage.history import History
 from services.sequence_file.storage.holding import Held, Holding
 from services.sequence_file.storage.log import Batch, Log, Made, Touched
 from services.sequence_file.storage.outside import Outside
-from services.sequence_file.storage.places import Place, ProjectFolder
+from services.sequence_file.storage.places import ProjectFolder, place_of_key
 from services.sequence_file.storage.recovery import Recovery, Settled, Unfinished
 from services.sequence_file.storage.swap import Disturbed, Job, content, keep_raw, trash_name
 
@@ -42,7 +42,6 @@ class Finishing:
         recovery: Recovery,
         outside: Outside,
         history: History,
-        log_of: Callable[[Place], Log],
         hold: Callable[[ProjectFolder, threading.Event], Holding],
     ) -> None:
         self._disk = disk
@@ -50,7 +49,6 @@ class Finishing:
         self._recovery = recovery
         self._outside = outside
         self._history = history
-        self._log_of = log_of
         self._hold = hold
 
     def finish(self, folder: ProjectFolder, unfinished: Unfinished, given_up: threading.Event) -> int:
@@ -58,10 +56,14 @@ class Finishing:
 
         Raises LOCK_TIMEOUT, Fault, OSError.
         """
+        log = unfinished.log
+        known = {
+            each.file: replace(place_of_key(log.root, log.owner, each.key), file=each.file)
+            for each in unfinished.batch.touched
+        }
         for _ in range(_ATTEMPTS):
             with self._hold(folder, given_up) as holding:
-                held = holding.take(unfinished.batch.works)
-                log = self._log_of(held[0].place)
+                held = holding.take_what_is_there(unfinished.batch.works, known)
                 log.catch_up()
                 open_ones = log.open_batches(unfinished.batch.touched[0].key)
                 if all(name != unfinished.name for name, _ in open_ones):
@@ -78,7 +80,12 @@ class Finishing:
         pairs = list(zip(held, found, strict=True))
         now = datetime.now(UTC)
         edited = _edited_since(pairs)
-        possible = all(_can_bring(each.work, base, touched.get(each.place.key)) for each, base in pairs)
+        there = {each.work.file for each in held}
+        possible = all(_can_bring(each.work, base, touched.get(each.place.key)) for each, base in pairs) and not any(
+            _brings(work) or work.delete or work.content is not None
+            for work in unfinished.batch.works
+            if work.file not in there
+        )
         jobs: list[Job] = []
         for each, base in pairs:
             if not possible and _takes_away(each.work):
@@ -209,6 +216,10 @@ def _can_bring(work: Work, base: Entry | None, touched: Touched | None) -> bool:
     for step in work.steps:
         draft.apply(step, again=True)
     return all(draft.has(shot_id) for shot_id in brought)
+
+
+def _brings(work: Work) -> bool:
+    return any(isinstance(step, Insert | InsertRaw) for step in work.steps)
 
 
 def _takes_away(work: Work) -> bool:

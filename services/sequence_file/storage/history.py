@@ -8,6 +8,7 @@ A version is worth less than an edit: when the disk refuses one, the edit stands
 """
 
 import hashlib
+import logging
 import re
 import stat
 import threading
@@ -22,6 +23,8 @@ from services.kernel.faults import Fault
 from services.sequence_file.domain import thinning
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.places import STATE_FOLDER, Place
+
+_log = logging.getLogger(__name__)
 
 _FOLDER = "history"
 _NAME = re.compile(r"(\d{1,18})-([0-9a-f]{32})\.json")
@@ -263,6 +266,8 @@ class History:
                     self._thin(place, pending.versions)
             except (OSError, Fault):
                 pass  # a version less, or some more than there should be, until the next write
+            except Exception:  # noqa: BLE001  # a bug must not end the thread, for which others wait
+                _log.exception("the history of %s", place.file if place else "a file")
             finally:
                 with self._wake:
                     self._busy, self._place = False, None

@@ -3,11 +3,12 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.kernel.faults import Fault
 from services.sequence_file.domain import faults
 from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.draft import Draft
@@ -48,6 +49,7 @@ class Holding:
         self._entry = entry
         self._project = folder
         self._given_up = given_up
+        self._folders: dict[tuple[str, tuple[str, ...]], int] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> "Holding":
@@ -59,19 +61,36 @@ class Holding:
     def take(self, works: Sequence[Work]) -> list[Held]:
         """Lock and open the files of a plan. In one order, so that nobody waits for somebody who waits for him.
 
-        Answers in the order of the works. Raises LOCK_TIMEOUT, Fault, OSError.
+        Answers in the order of the works. Raises LOCK_TIMEOUT, UNSAFE_FILE, Fault, OSError.
         """
         if any(work.content is not None for work in works):
             self._make_sequences_folder()
         places = {work.file: self._entry(self._project, work.file) for work in works}
         for work in works:
-            if (work.delete or work.content is not None) and os.path.islink(
-                os.path.join(self._project.path, work.file)
-            ):
+            whole = work.delete or work.content is not None
+            if whole and os.path.islink(os.path.join(self._project.path, work.file)):
                 raise faults.unsafe_file(work.file, "it is a link: what it leads to is not made or deleted through it")
         if len({(place.root, place.owner) for place in places.values()}) > 1:
             # Each project has a log of its own, and a change stands in one.
             raise faults.unsafe_file(works[-1].file, "it is a link into another project, or the others are")
+        return self._in_order(works, places)
+
+    def take_what_is_there(self, works: Sequence[Work], known: Mapping[str, Place]) -> list[Held]:
+        """The same for a change that was begun: without files that cannot be used any more. Raises LOCK_TIMEOUT.
+
+        `known`: where files were then.
+        """
+        places: dict[str, Place] = {}
+        for work in works:
+            try:
+                place = known.get(work.file) or self._entry(self._project, work.file)
+                self._open(place)
+            except (OSError, Fault):
+                continue  # its folder is gone, or it is a link that leads to where nothing may be read
+            places[work.file] = place
+        return self._in_order([work for work in works if work.file in places], places)
+
+    def _in_order(self, works: Sequence[Work], places: Mapping[str, Place]) -> list[Held]:
         held: dict[str, Held] = {}
         for work in sorted(works, key=lambda each: places[each.file].key):
             place = places[work.file]
@@ -79,10 +98,15 @@ class Holding:
             self._stack.callback(lock.release)
             if not lock.acquire(lambda: not self._given_up.is_set()):
                 raise faults.lock_timeout(place.file)
-            folder = self._disk.open_folder(place.root, *place.below)
-            self._stack.callback(self._disk.close, folder)
-            held[work.file] = Held(work=work, place=place, lock=lock, folder=folder)
+            held[work.file] = Held(work=work, place=place, lock=lock, folder=self._open(place))
         return [held[work.file] for work in works]
+
+    def _open(self, place: Place) -> int:
+        """The folder of a file, opened once for all files in it."""
+        if (folder := self._folders.get((place.root, place.below))) is None:
+            folder = self._folders[place.root, place.below] = self._disk.open_folder(place.root, *place.below)
+            self._stack.callback(self._disk.close, folder)
+        return folder
 
     def read(self, each: Held) -> Entry | None:
         """What the file holds; None where there is none. Raises Fault, OSError."""

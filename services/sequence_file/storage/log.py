@@ -76,6 +76,8 @@ class Log:
         keep: Callable[[str], Collection[int]] | None = None,
     ) -> None:
         """`keep` says which revisions of a file, by its key, have a version in the history; it must not ask the log."""
+        self.root = root
+        self.owner = owner
         self._clock = clock
         self._keep = keep
         self._index = Index()

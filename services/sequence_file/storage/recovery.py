@@ -22,10 +22,11 @@ _LEFTOVERS = "leftovers"
 class Unfinished(Exception):
     """A change of several files was cut off: it has to be finished first, with the locks of all of them."""
 
-    def __init__(self, name: str, batch: Batch) -> None:
+    def __init__(self, name: str, batch: Batch, log: Log) -> None:
         super().__init__(name)
         self.name = name
         self.batch = batch
+        self.log = log  # in which it stands
 
 
 class Settled(Exception):
@@ -46,7 +47,7 @@ class Recovery:
         """
         for name, batch in log.open_batches(place.key):
             if batch.works:
-                raise Unfinished(name, batch)
+                raise Unfinished(name, batch, log)
             touched = next(each for each in batch.touched if each.key == place.key)
             self._decide(folder, place, found, log, name, batch, touched)
 

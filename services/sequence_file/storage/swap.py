@@ -103,6 +103,9 @@ class Swap:
         # Only now, with the batch written down: what stands under the temporary name can be told by it.
         self._disk.rename_new(self._folder, new_name(self.place), self._temporary)
         try:
+            # The look behind the exchange would find it, too, but until then others would see ours without theirs.
+            if signature(self._disk.stat(self._folder, self.place.name)) != self._base.signature:
+                raise Disturbed
             self._disk.exchange(self._folder, self._temporary, self.place.name)
         except ExchangeUnsupported:
             # Compare once more, then rename.
@@ -230,10 +233,13 @@ class Creation:
             return
         self._placed = False
         try:
-            self._disk.rename(self._folder, self.place.name, self._temporary)
-            if content(self._disk, self._folder, self._temporary) != self._new.raw:
-                # Another program changed it already: that is the newest state.
-                self._disk.rename_new(self._folder, self._temporary, self.place.name)
+            # Not under the name of what may be thrown away: it may be another program's by now.
+            aside = temporary_name(self.place)
+            self._disk.rename_new(self._folder, self.place.name, aside)
+            if content(self._disk, self._folder, aside) == self._new.raw:
+                self._disk.remove(self._folder, aside)
+            else:
+                self._disk.rename_new(self._folder, aside, self.place.name)
         except FileNotFoundError:
             return  # another program deleted it already
         except OSError as error:

@@ -106,14 +106,14 @@ class Transactions:
     ) -> Outcome:
         """Carry out a plan. `given_up` ends the waiting for locks with LOCK_TIMEOUT. Raises Fault, OSError."""
         order = _Order(folder=folder, look=look, plan=plan, caller=caller, given_up=given_up, seen={}, found={})
+        log = self._log_of(self._log_place(folder))  # first, since nothing is made in a folder that is no project
         structure = self.structure_lock(folder)
         try:
             if not structure.acquire(lambda: not given_up.is_set()):
                 raise faults.lock_timeout("the project")
-            log = self._log_of(self._log_place(folder))
             log.catch_up()
             for name, batch in log.unfinished():  # cut off, since nobody else is in here
-                self._finishing.finish(folder, Unfinished(name, batch), given_up)
+                self._finishing.finish(folder, Unfinished(name, batch, log), given_up)
             if caller.request and (known := log.answer(caller.request)):
                 return known  # before the plan: what was asked for may be impossible now that it is done
             for _ in range(_ATTEMPTS):
@@ -136,7 +136,7 @@ class Transactions:
     def _run(self, order: _Order) -> Outcome:
         planned = order.plan(order.look())
         if not planned.works:
-            return planned.outcome(())
+            return _noted(self._log_of(self._log_place(order.folder)), order.caller, planned.outcome(()))
         with self._hold(order.folder, order.given_up) as holding:
             held = holding.take(planned.works)
             project = order.look()
@@ -193,10 +193,7 @@ class Transactions:
                 etags[job.place.file] = job.document.etag if job.document else ""
         outcome = _with_etags(planned.outcome([each.draft for each in drafted]), etags)
         if not jobs:
-            if caller.request:
-                nothing = Made(author=caller.author, request=caller.request, outcome=outcome, summary="", files=())
-                log.done(log.begin(Batch(touched=(), made=(nothing,)), durably=True))
-            return outcome
+            return _noted(log, caller, outcome)
         made = Made(
             author=caller.author,
             request=caller.request,
@@ -211,7 +208,15 @@ class Transactions:
         try:
             return replace(outcome, revision=self._commit.run(log, jobs, written_down, durably=True))
         except Overtaken as overtaken:
-            raise _ToBeFinished(outcome, Unfinished(overtaken.name, overtaken.batch)) from None
+            raise _ToBeFinished(outcome, Unfinished(overtaken.name, overtaken.batch, log)) from None
+
+
+def _noted(log: Log, caller: Caller, outcome: Outcome) -> Outcome:
+    """An answer to what changed nothing, written down so that it is given again."""
+    if caller.request:
+        nothing = Made(author=caller.author, request=caller.request, outcome=outcome, summary="", files=())
+        log.done(log.begin(Batch(touched=(), made=(nothing,)), durably=True))
+    return outcome
 
 
 def _job(holding: Holding, each: _Drafted, now: datetime) -> Job | None:

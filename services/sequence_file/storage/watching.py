@@ -54,11 +54,13 @@ class Watching:
         self._guard = threading.Lock()
         self._feeds: dict[tuple[ProjectFolder, Log], _Feed] = {}
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="watching")
+        # Of their own: to begin means to look at all files, and may wait for a lock.
+        self._beginners = ThreadPoolExecutor(_THREADS, thread_name_prefix="watches that begin")
 
     async def follow(self, path: str, after: int | None, log_id: str) -> Watch:
         """See `Sequences.watch`."""
         loop = asyncio.get_running_loop()
-        beginning = loop.run_in_executor(self._threads, self._begin, path, after, log_id, loop)
+        beginning = loop.run_in_executor(self._beginners, self._begin, path, after, log_id, loop)
         try:
             return await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -71,6 +73,7 @@ class Watching:
             feeds = list(self._feeds.values())
         for feed in feeds:
             feed.stop()
+        self._beginners.shutdown(wait=True)
         self._threads.shutdown(wait=True)
 
     def _begin(self, path: str, after: int | None, log_id: str, loop: asyncio.AbstractEventLoop) -> "_Watch":

@@ -37,7 +37,7 @@ def test_new_writes_files_as_json_stringify_does(cli: Cli, film: Path) -> None:
 
 def test_new_says_what_it_made(cli: Cli) -> None:
     made = cli("project", "new", "a/b c", "--json")
-    assert made.document == {"path": str(cli.folder / "a" / "b c"), "sequences": 3, "shots": 9}
+    assert made.document == {"path": str(cli.folder / "a" / "b c"), "sequences": 3, "shots": 10}
     assert "✓" in cli("project", "new", "other").out
 
 

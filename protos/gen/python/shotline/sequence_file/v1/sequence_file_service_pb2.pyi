@@ -152,7 +152,9 @@ class Shot(_message.Message):
     etag: _builtins.str
     """Strong hash of the shot's content, 32 hexadecimal digits. White space between tokens does not count."""
     revision: _builtins.int
-    """In the answer to a change: its revision, as WatchProject counts them; 0 where nothing changed, and in reads."""
+    """In the answer to a change: its revision, as WatchProject counts them; 0 where nothing changed
+    or the log could not be told yet, and in reads.
+    """
     @_builtins.property
     def stored_in(self) -> Global___StoredIn:
         """The file that holds the shot. Absent in GetShotsResponse, which says it once for all."""
@@ -206,7 +208,9 @@ class Sequence(_message.Message):
     etag: _builtins.str
     """Strong hash of the file's bytes, 32 hexadecimal digits."""
     revision: _builtins.int
-    """In the answer to a change: its revision, as WatchProject counts them; 0 where nothing changed, and in reads."""
+    """In the answer to a change: its revision, as WatchProject counts them; 0 where nothing changed
+    or the log could not be told yet, and in reads.
+    """
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the file was last modified, by the file system's clock. Absent in answers to changes."""
