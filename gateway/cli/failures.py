@@ -29,7 +29,7 @@ _REMEDIES = {
     "PROJECT_NOT_ALLOWED": "start Shotline with `shotline up --root FOLDER`, a folder above the project",
     "PROJECT_NOT_FOUND": "check the path, or make a sample with `shotline project new PATH`",
     "INVALID_PROJECT_PATH": "give the path of the project folder",
-    "SEQUENCE_NOT_FOUND": "`shotline project list PROJECT` shows the sequences there are, `… trash PROJECT` those deleted",
+    "SEQUENCE_NOT_FOUND": "`shotline project list PROJECT` shows the sequences there are, `… trash PROJECT` those gone",
     "INVALID_SEQUENCE_ID": "`shotline project list PROJECT` shows the sequences there are",
     "SEQUENCE_EXISTS": "give another id, or none for the next free number",
     "SHOT_EXISTS": "give another id, or none for a new one",

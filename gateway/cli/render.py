@@ -110,7 +110,8 @@ def print_report(report: Report) -> None:
     if report.troubles:
         out.print(Text(f"{checked}: {counted(len(report.troubles), 'trouble')}", style="bold red"))
     else:
-        out.print(Text(f"✓ {checked}: all readable, every shot can be addressed", style="green"))
+        noted = f" ({counted(len(report.notes), 'note')})" if report.notes else ""
+        out.print(Text(f"✓ {checked}: all readable, every shot can be addressed{noted}", style="green"))
 
 
 def _print_document(head: str, document_json: str) -> None:

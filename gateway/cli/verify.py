@@ -21,10 +21,10 @@ from gateway.cli.client import Client
 from gateway.cli.way_back import Command
 from services.kernel.faults import Fault
 
-# Bytes of a file name from which on there is no room for the name under which a new content is written beside it.
-_LONGEST_NAME = 241
+# Bytes of the longest file name to which the names of its lock and of what is written beside it can be made.
+_LONGEST_NAME = 240
 _PROJECT_JSON = "project.json"
-_TEMPORARY = ".shotline-tmp"
+_TEMPORARY = (".shotline-tmp", ".shotline-new")
 _LONGEST_SHOWN = 60  # characters of a value in a message
 _PREFIX = re.compile(r"sequence[ _-]?(?=[0-9]+$)", re.IGNORECASE)
 _ABANDONED_AFTER = 60.0  # seconds; a write takes milliseconds
@@ -267,8 +267,16 @@ def _check_leftovers(report: Report, project: str) -> None:
             continue
         for name in sorted(names):
             where = os.path.join(folder, name)
-            remedy = "none needed: the file's next change removes it"
+            remedy = "none needed: the file's next change puts it away"
             report.note(where, "LEFTOVER", "left by a write that was killed", remedy)
+    try:
+        kept = sorted(os.listdir(os.path.join(project, ".shotline", "leftovers")))
+    except OSError:
+        return  # there are none, or not for us to look into
+    for name in kept:
+        where = os.path.join(".shotline", "leftovers", name)
+        message = "stood beside a sequence file after a power cut, and nothing tells what it was"
+        report.note(where, "LEFTOVER", message, "look whether it holds an edit that is missing, then delete it")
 
 
 def _is_abandoned(entry: "os.DirEntry[str]") -> bool:

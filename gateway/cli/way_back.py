@@ -22,17 +22,18 @@ async def remedy(client: Client, command: Command, fault: Fault, project: str, s
                 if gone := await client.deleted(project, sequence_id):
                     return f"{said(gone)}; bring it back: `{of(gone, command, project)}`"
             case "SEQUENCE_FILE_INVALID":
-                versions, _ = await client.versions(project, sequence_id, "")
+                versions, file = await client.versions(project, sequence_id, "")
+                if file != fault.metadata.get("file"):
+                    return ""  # another file is broken than the one that was named
                 before = next((each.revision for each in versions if not each.current), None)
                 if before is None:
                     return "repair the file in an editor: no version from before is kept"
                 return f"repair it in an editor, or bring it back: `{command('restore', project, sequence_id, before)}`"
             case "SHOT_EXISTS" if shot_id := fault.metadata.get("shot_id"):
-                file = fault.metadata.get("file")
                 listed, _ = await client.sequences(project)
-                if holder := next((each.id for each in listed if each.file == file), None):
+                if holder := next((each.id for each in listed if each.file == fault.metadata.get("file")), None):
                     line = command("move", project, holder, shot_id, "--to", sequence_id)
-                    return f"give another id, or move that one: `{line}`"
+                    return f"to have that one here: `{line}`; for a new one choose another id"
     return ""
 
 

@@ -251,7 +251,11 @@ def update_and_die(told: Connection, project: str, once: Request, operations: in
 
 
 def edit_by_hand(told: Connection, project: str, edits: int, replace: bool) -> None:
-    """As another program: read the file, mark a shot, and replace the file or write over it, again and again."""
+    """As another program: read the file, mark a shot, and replace the file or write over it, again and again.
+
+    It looks away for a moment behind each edit. In the instant in which we find that an edit of its was displaced, and
+    take ours back, it would read ours without its own, and go on from that.
+    """
     path = Path(project) / SEQUENCE
     for number in range(edits):
         document = json.loads(path.read_bytes())
@@ -263,7 +267,7 @@ def edit_by_hand(told: Connection, project: str, edits: int, replace: bool) -> N
             beside.rename(path)
         else:
             path.write_bytes(raw)
-        time.sleep(0.0005 * (number % 5))
+        time.sleep(0.002 + 0.001 * (number % 5))
     told.send(edits)
 
 

@@ -58,14 +58,27 @@ def test_the_newest_version_is_kept_however_large_and_old() -> None:
 def test_a_burst_leaves_half_of_the_places_to_the_hours_before() -> None:
     days = made_every(RECENT, 60, until=NOW - 2 * RECENT)
     burst = [Candidate(100 + i, NOW + i, 1) for i in range(500)]
-    assert kept(days + burst, NOW + 500) == {*range(37, 61), *range(599 - 25, 600)}
+    stay = kept(days + burst, NOW + 500)
+    assert len(stay) == MOST
+    assert stay >= {*range(37, 61), 100, *range(599 - 12, 600)}
+
+
+def test_a_burst_does_not_erase_what_it_began_with() -> None:
+    found, burst = Candidate(0, NOW, 1), [Candidate(1 + i, NOW + 60 + i, 1) for i in range(300)]
+    assert kept([found, *burst], NOW + 360) >= {0, *range(300 - 24, 301)}
+
+
+def test_behind_the_newest_ones_those_of_a_burst_go_first() -> None:
+    calm = made_every(100, 20, until=NOW)
+    burst = [Candidate(21 + i, NOW + 100 + i / 10, 1) for i in range(60)]
+    assert kept(calm + burst, NOW + 110) >= {*range(1, 22), *range(80 - 24, 81)}
 
 
 def test_a_burst_of_large_versions_leaves_half_of_the_bytes_to_the_hours_before() -> None:
     days = made_every(RECENT, 20, size=10 * MIB, until=NOW - 2 * RECENT)
     burst = [Candidate(100 + i, NOW + i, 10 * MIB) for i in range(40)]
     # 128 MiB are sure for 12 last ones of an hour; the 13 places that are left go to the steps of the burst.
-    assert kept(days + burst, NOW + 40) == {*range(10, 21), *range(139 - 13, 140)}
+    assert kept(days + burst, NOW + 40) == {*range(10, 21), 100, *range(139 - 12, 140)}
 
 
 def test_places_that_one_kind_does_not_need_go_to_the_other() -> None:
@@ -108,3 +121,30 @@ def test_versions_that_come_one_by_one_leave_no_hour_empty(versions: list[Candid
         stay = kept(held, steady[-1].at)
         # The hours that a burst may not take away, whatever came when; each with its last version.
         assert stay >= set(last_of_each_hour(steady)[: MOST // 2])
+
+
+@given(st.lists(st.floats(0, 60) | st.floats(0, 0.1), min_size=40, max_size=150), st.integers(1, 9))
+def test_versions_that_come_one_by_one_do_not_push_the_oldest_out_of_its_hour(gaps: list[float], every: int) -> None:
+    came: list[Candidate] = []
+    held: list[Candidate] = []
+    for revision, at in enumerate(accumulate(gaps, initial=500 * RECENT)):
+        came.append(Candidate(revision, at, 1))
+        held.append(came[-1])
+        if revision % every == 0:
+            stay = kept(held, at)
+            held = [each for each in held if each.revision in stay]
+            recent = [each.revision for each in came if at - each.at < RECENT]
+            assert {recent[0], *recent[-MOST // 4 :]} <= stay
+
+
+@given(st.integers(1, 400), st.floats(0.01, 8), st.sampled_from([1, MIB, 20 * MIB]))
+def test_a_steady_burst_is_kept_from_its_first_version_to_its_last(count: int, seconds: float, size: int) -> None:
+    burst = made_every(seconds, count, size=size)
+    held: list[Candidate] = []
+    for each in burst:
+        held.append(each)
+        stay = kept(held, each.at)
+        held = [known for known in held if known.revision in stay]
+    recent = [each.revision for each in burst if NOW - each.at < RECENT]
+    assert {recent[0], recent[-1]} <= stay
+    assert sum(each.size for each in held) <= MOST_BYTES

@@ -3,11 +3,36 @@
 A copy goes when its shot does: left behind, it would count as a shot of project.json from then on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from services.sequence_file.domain.document import Document
-from services.sequence_file.domain.ports import PROJECT_FILE, Plan, Planned, Project, Work
+from services.sequence_file.domain.ports import PROJECT_FILE, Plan, Planned, Project, SequenceFile, Work
 from services.sequence_file.domain.steps import Remove
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A shot of project.json that mirrors one of a sequence."""
+
+    index: int  # among the shots of project.json
+    id: str
+    sequence_id: str  # of the first sequence that holds it
+    stale: bool  # whether the sequence has another content
+
+
+def found(project: Project, project_file: Document) -> Sequence[Copy]:
+    """The copies in project.json, in the order of the file."""
+    holders: dict[str, SequenceFile] = {}
+    for sequence in reversed(project.sequences):  # the first one counts
+        holders |= dict.fromkeys(sequence.document.positions, sequence)
+    copies: list[Copy] = []
+    for index, shot_id in enumerate(project_file.shot_ids):
+        if shot_id is not None and (holder := holders.get(shot_id)):
+            etag = holder.document.shot_etag(holder.document.positions[shot_id])
+            stale = etag != project_file.shot_etag(index)
+            copies.append(Copy(index=index, id=shot_id, sequence_id=holder.id, stale=stale))
+    return copies
 
 
 def taken_along(deletion: Plan, project_file: Document) -> Plan:

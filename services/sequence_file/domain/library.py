@@ -42,21 +42,11 @@ _OF_PROJECT_FILE = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
-    """A shot of project.json that mirrors one of a sequence."""
-
-    index: int  # among the shots of project.json
-    id: str
-    sequence_id: str  # of the first sequence that holds it
-    stale: bool  # whether the sequence has another content
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectShots:
     """The shots of project.json, and which of them are copies."""
 
     document: Document | None  # None where the project has no project.json
-    copies: Sequence[Copy]  # in the order of the file
+    copies: Sequence[copies.Copy]  # in the order of the file
     unreachable: Sequence[Unreachable]  # whose shots could have copies, too
 
 
@@ -104,16 +94,8 @@ class Library:
         if not project.has_project_file:
             return ProjectShots(document=None, copies=(), unreachable=project.unreachable)
         document = await self._sequences.project_file(path)
-        holders: dict[str, SequenceFile] = {}
-        for sequence in reversed(project.sequences):  # the first one counts
-            holders |= dict.fromkeys(sequence.document.positions, sequence)
-        copies: list[Copy] = []
-        for index, shot_id in enumerate(document.shot_ids):
-            if shot_id is not None and (holder := holders.get(shot_id)):
-                etag = holder.document.shot_etag(holder.document.positions[shot_id])
-                stale = etag != document.shot_etag(index)
-                copies.append(Copy(index=index, id=shot_id, sequence_id=holder.id, stale=stale))
-        return ProjectShots(document=document, copies=copies, unreachable=project.unreachable)
+        found = copies.found(project, document)
+        return ProjectShots(document=document, copies=found, unreachable=project.unreachable)
 
     async def update_shot(self, path: str, sequence_id: str, edit: Edit, caller: Caller) -> Outcome:
         """Change a shot of a named sequence; it never falls back to another place."""

@@ -286,6 +286,8 @@ class Deletion:
         """See `Job.put`."""
         refuse_lost_lock(self._lock, self.place)
         try:
+            if signature(self._disk.stat(self._folder, self.place.name)) != self._base.signature:
+                raise Disturbed
             self._disk.move(self._folder, self.place.name, self._trash, self._name)
         except FileNotFoundError:
             raise Disturbed from None

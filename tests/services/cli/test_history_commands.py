@@ -1,6 +1,7 @@
 """`shotline project` history, diff and restore, of a client's edits and of another program's."""
 
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -41,6 +42,45 @@ def test_history_of_one_shot_leaves_the_others_out(cli: Cli, film: Path) -> None
     notes(cli, "arrival-2", "second")
     versions = cli("project", "history", "film", "1", "--shot", "arrival-1", "--json").document["versions"]
     assert [version["revision"] for version in versions if version["revision"]] == [1]
+
+
+def test_a_file_that_another_program_deleted_unseen_is_found_again(cli: Cli, film: Path) -> None:
+    """Whatever looks for it says how to bring it back."""
+    notes(cli, "arrival-1", "first")
+    time.sleep(COPIED)
+    kept = (film / FIRST).read_bytes()
+    (film / FIRST).unlink()
+    failed = cli("project", "shots", "film", "1")
+    assert (failed.code, "SEQUENCE_NOT_FOUND" in failed.errors) == (1, True)
+    assert "another program deleted sequences/sequence_001.json" in failed.errors
+    told = cli("project", "history", "film", "001")
+    assert "(revision 2)" in told.out.splitlines()[-2]
+    assert cli("project", "history", "film", "001", "--json").document["deleted"]["revision"] == 2
+    assert told.out.splitlines()[-1] == cli("project", "trash", "film").out.splitlines()[-1]
+    way_back = failed.errors.split("`")[1]
+    assert cli(*shlex.split(way_back)[1:]).code == 0
+    assert (film / FIRST).read_bytes() == kept
+    assert cli("project", "history", "film", "001", "--json").document["deleted"] is None
+
+
+def test_a_broken_file_is_told_with_the_version_before(cli: Cli, film: Path) -> None:
+    notes(cli, "arrival-1", "first")
+    time.sleep(COPIED)
+    kept = (film / FIRST).read_bytes()
+    (film / FIRST).write_text("{")
+    failed = cli("project", "shots", "film", "1")
+    assert "SEQUENCE_FILE_INVALID" in failed.errors
+    assert cli(*shlex.split(failed.errors.split("`")[1])[1:]).code == 0
+    assert (film / FIRST).read_bytes() == kept
+
+
+def test_a_file_that_was_always_broken_has_no_version_before(cli: Cli, film: Path) -> None:
+    (film / FIRST).write_text("{")
+    assert "no version from before" in cli("project", "shots", "film", "1").errors
+
+
+def test_history_of_a_project_without_changes_says_so(cli: Cli, film: Path) -> None:
+    assert "no change" in cli("project", "history", "film").out
 
 
 def test_history_without_a_sequence_is_of_the_whole_project(cli: Cli, film: Path) -> None:

@@ -174,6 +174,19 @@ def test_update_without_a_shot_changes_the_sequence_itself(cli: Cli, film: Path)
     assert "it was so already" in cli("project", "update", "film", "1", "--set", "name=The Ferry").out
 
 
+def test_a_change_says_its_revision(cli: Cli, film: Path) -> None:
+    words = ("project", "update", "film", "1", "arrival-1", "--set", "notes=x")
+    assert cli(*words).out.splitlines()[0].endswith("(revision 1)")
+    assert cli(*words).out.splitlines()[0].endswith("(it was so already)")
+    assert cli("project", "new-shot", "film", "1").out.splitlines()[0].endswith("(revision 2)")
+
+
+def test_no_failure_speaks_of_the_contract(cli: Cli, film: Path) -> None:
+    refused = cli("project", "update", "film", "1", "arrival-1", "--set", "id=x").errors
+    assert "the change: id cannot be changed" in refused
+    assert "ListVersions" not in cli("project", "restore", "film", "1", "77").errors
+
+
 def test_update_in_replace_mode_replaces_whole_members(cli: Cli, film: Path) -> None:
     words = ("project", "update", "film", "1", "arrival-2", "--set", "generation.prompt=Only this", "--mode", "replace")
     assert cli(*words, "--json").document["shot"]["generation"] == {"prompt": "Only this"}
@@ -308,6 +321,13 @@ def test_address_and_token_come_from_the_environment(cli: Cli, film: Path, shotl
     wrong = cli("project", "list", "film", **{**place, "SHOTLINE_TOKEN": "wrong"})
     assert wrong.code == 1
     assert "UNAUTHENTICATED TOKEN_INVALID" in wrong.errors
+
+
+def test_the_data_folder_comes_from_the_environment(cli: Cli, film: Path, shotline: Shotline) -> None:
+    elsewhere = Cli(cli.folder, None)
+    assert elsewhere("project", "list", "film", SHOTLINE_DATA=str(shotline.data)).code == 0
+    away = elsewhere("project", "list", "film", SHOTLINE_DATA=str(cli.folder / "nothing"))
+    assert (away.code, "--data" in away.errors) == (3, True)
 
 
 def test_options_win_over_the_environment(cli: Cli, film: Path, shotline: Shotline) -> None:

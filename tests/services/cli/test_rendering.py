@@ -140,6 +140,12 @@ def test_a_long_object_is_laid_out_a_member_a_line(shown: Shown) -> None:
     assert told[2:] == ["  - {", f'  -   "prompt": "{"p" * 90}",', '  -   "steps": 20', "  - }"]
 
 
+def test_a_new_shot_is_shown_without_the_margin_of_its_file(shown: Shown) -> None:
+    value = '{\n      "id": "a",\n      "n": 1.50\n    }'
+    told = shown(files.Difference(shot_id="a", after_json=value, after_index=0))
+    assert told[2:] == ["  + {", '  +   "id": "a",', '  +   "n": 1.50', "  + }"]
+
+
 def test_a_diff_that_was_cut_says_so(shown: Shown) -> None:
     told = shown(files.Difference(shot_id="a", pointer="/b", after_json="1"), truncated=True)
     assert "more than these 1" in told[-1]

@@ -89,3 +89,12 @@ def test_reorder_gives_another_playing_order(cli: Cli, film: Path) -> None:
     assert [(one["id"], one["order"]) for one in listed] == [("003", 1), ("001", 2), ("002", 3)]
     incomplete = cli("project", "reorder", "film", "3", "1")
     assert (incomplete.code, "INVALID_FIELD" in incomplete.errors) == (1, True)
+    assert "shotline project reorder film 003 001 002" in incomplete.errors
+
+
+def test_a_shot_that_moved_on_is_not_brought_back_twice(cli: Cli, film: Path) -> None:
+    assert cli("project", "move", "film", "1", "arrival-3", "--to", "2").code == 0
+    refused = cli("project", "restore", "film", "1", "0", "--shot", "arrival-3")
+    assert "SHOT_EXISTS" in refused.errors
+    assert cli(*shlex.split(refused.errors.split("`")[1])[1:]).code == 0
+    assert ids(film) == ["arrival-1", "arrival-2", "arrival-3"]

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,13 @@ def found(cli: Cli, kind: str = "troubles") -> list[dict[str, Any]]:
     findings: list[dict[str, Any]] = document[kind]
     assert all(each["message"] and each["remedy"] for each in findings)
     return findings
+
+
+def remedy(finding: dict[str, Any]) -> list[str]:
+    """The words of the command that a remedy says."""
+    command = finding["remedy"].split("`")[1]
+    assert command.startswith("shotline project ")
+    return shlex.split(command)[1:]
 
 
 def reasons(cli: Cli, kind: str = "troubles") -> set[tuple[str, str]]:
@@ -97,6 +105,62 @@ def test_a_duration_that_is_not_the_sum_may_be_meant(cli: Cli, film: Path) -> No
     assert (note["where"], note["reason"]) == (FIRST, "DURATION_NOT_THE_SUM")
     assert "duration is 20, the shots' durations add up to 13" in note["message"]
     assert "--set duration=13" in note["remedy"]
+
+
+def test_a_total_is_not_told_while_a_duration_is_none(cli: Cli, film: Path) -> None:
+    """It would be the sum of the others, and the remedy make it worse."""
+    for wrong in ('"six"', "-6"):
+        rewrite(film / FIRST, '"timing": {\n        "duration": 6,', f'"timing": {{\n        "duration": {wrong},')
+        (note,) = found(cli, "notes")
+        assert (note["where"], note["reason"]) == (FIRST, "DURATION_NOT_SECONDS")
+        assert f"timing.duration of arrival-1 is {wrong}" in note["message"]
+        rewrite(film / FIRST, wrong, "6")
+    assert found(cli, "notes") == []
+
+
+def test_a_number_that_is_none_is_noted_where_the_others_are(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '"number": 2,', '"number": "two",')
+    (note,) = found(cli, "notes")
+    assert (note["where"], note["reason"]) == (FIRST, "NUMBER_NOT_A_NUMBER")
+    assert cli(*remedy(note)).code == 0
+    assert found(cli, "notes") == []
+    for number in (1, 2, 3):
+        rewrite(film / FIRST, f'"number": {number},', f'"number": "12{number}",')
+    assert found(cli, "notes") == []  # names, as it seems
+
+
+def test_a_shot_that_names_another_sequence_is_noted(cli: Cli, film: Path) -> None:
+    rewrite(film / FIRST, '"sequencePlanId": "001"', '"sequencePlanId": "sequence-1"')
+    assert found(cli, "notes") == []
+    rewrite(film / FIRST, '"sequencePlanId": "sequence-1"', '"sequencePlanId": "009"')
+    (note,) = found(cli, "notes")
+    assert (note["where"], note["reason"]) == (FIRST, "NAMES_ANOTHER_SEQUENCE")
+    assert 'arrival-1 "009"' in note["message"]
+
+
+def test_two_sequences_of_one_order_are_noted(cli: Cli, film: Path) -> None:
+    rewrite(film / SECOND, '"order": 2', '"order": 1')
+    (note,) = found(cli, "notes")
+    assert (note["where"], note["reason"]) == (SECOND, "ORDER_TWICE")
+    assert cli(*remedy(note)).code == 0
+    assert found(cli, "notes") == []
+
+
+def test_a_file_that_another_program_deleted_is_noted_with_the_way_back(cli: Cli, film: Path) -> None:
+    before = (film / SECOND).read_bytes()
+    assert found(cli, "notes") == []
+    (film / SECOND).unlink()
+    (film / "project.json").unlink()
+    assert reasons(cli, "notes") == {(SECOND, "DELETED"), ("project.json", "DELETED")}
+    for note in found(cli, "notes"):
+        assert cli(*remedy(note)).code == 0
+    assert found(cli, "notes") == []
+    assert (film / SECOND).read_bytes() == before
+
+
+def test_what_a_client_deleted_was_meant(cli: Cli, film: Path) -> None:
+    assert cli("project", "delete-sequence", "film", "002").code == 0
+    assert found(cli, "notes") == []
 
 
 def test_a_count_that_is_not_true_is_a_trouble(cli: Cli, film: Path) -> None:
