@@ -138,6 +138,27 @@ def test_a_power_cut_at_any_point_loses_no_acknowledged_edit_and_makes_none_twic
     assert verdict.clean, verdict
 
 
+@pytest.mark.parametrize("pattern", ["r", "n"])
+def test_an_acknowledged_edit_of_what_another_program_did_not_sync_survives(fast_folder: Path, pattern: str) -> None:
+    """What the edit displaced may be torn behind the power cut: it must not pass for another program's newest edit."""
+    project = projects.make(fast_folder / "project")
+    disk = RecordingDisk(project)
+    raw = (project / projects.SEQUENCE).read_bytes().replace(b'"note": ""', b'"note": "theirs"')
+    folder = disk.open_folder(str(project), "sequences")
+    beside = disk.create(folder, "by-hand.tmp", 0o644)
+    disk.write(beside, raw)
+    disk.close(beside)
+    disk.rename(folder, "by-hand.tmp", "sequence_001.json")
+    disk.close(folder)
+    desk = Desk(project, disk)
+    made = edits(pattern)
+    answers = {edit.mark: make(desk, edit) for edit in made}
+    found = power.states(disk, range(len(disk.events) + 1))
+    verdict = judge([(tree, told) for tree, told in found.items() if told], made, answers, fast_folder)
+    assert verdict.states > 10
+    assert verdict.clean, verdict
+
+
 def test_a_rename_without_fsync_leaves_torn_files(fast_folder: Path) -> None:
     assert cut_everywhere(fast_folder, NeverSyncsFiles, "n").torn
 

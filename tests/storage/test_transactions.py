@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from services.kernel.faults import Code, Fault
+from services.sequence_file.domain.draft import Draft
 from services.sequence_file.domain.ports import Outcome, Request
+from services.sequence_file.domain.steps import Edit
 from services.sequence_file.storage import transactions
 from services.sequence_file.storage.log import Batch
 from tests.storage import plans, power, projects
@@ -179,6 +181,34 @@ async def test_errors_of_the_device_are_told_as_such(fast_folder: Path) -> None:
         if not failed:
             break
     assert number > 60
+
+
+async def test_a_deleted_file_that_nobody_could_read_stops_nothing(fast_folder: Path) -> None:
+    project = plans.film(fast_folder)
+    server = projects.Server(project)
+    await server.library.versions(server.path, "002")
+    (project / SECOND).write_bytes(b'{"shots": [')
+    await server.library.versions(server.path, "002")
+    (project / SECOND).unlink()
+    await server.library.versions(server.path, "002")
+    assert [each.sequence_id for each in await server.library.trash(server.path)] == ["002"]
+    await server.library.create_sequence(server.path, "", {}, projects.caller())
+    server.close()
+
+
+def test_edits_that_come_to_nothing_together_write_nothing(fast_folder: Path) -> None:
+    project = plans.film(fast_folder)
+    desk = Desk(project, UnsyncedDisk())
+    before = (project / FIRST).read_bytes()
+
+    def there_and_back(draft: Draft) -> Outcome:
+        for note in ("new", ""):
+            draft.edit(Edit(shot_id="s1", updates={"note": note}))
+        return Outcome(shots=(draft.shot("s1"),))
+
+    assert desk.change(there_and_back, projects.request()).revision == 0
+    assert (project / FIRST).read_bytes() == before
+    assert desk.log.head == 0
 
 
 # Power cuts

@@ -176,8 +176,8 @@ def test_the_totals_of_numbers_that_nobody_can_add_end_nothing(cli: Cli, film: P
 
 
 def test_a_name_that_leaves_no_room_beside_it_is_found(cli: Cli, film: Path) -> None:
-    name = "sequence_" + "x" * 228 + ".json"  # 242 bytes
-    assert len(name) == 242
+    name = "sequence_" + "x" * 227 + ".json"
+    assert len(name) == 241
     (film / FIRST).rename(film / "sequences" / name)
     (trouble,) = found(cli)
     assert (trouble["where"], trouble["reason"]) == (f"sequences/{name}", "NAME_TOO_LONG")
@@ -186,7 +186,7 @@ def test_a_name_that_leaves_no_room_beside_it_is_found(cli: Cli, film: Path) -> 
 
 
 def test_a_file_that_verify_finds_cannot_be_named_indeed_cannot_be_changed(cli: Cli, film: Path) -> None:
-    (film / FIRST).rename(film / "sequences" / ("sequence_" + "x" * 228 + ".json"))
+    (film / FIRST).rename(film / "sequences" / ("sequence_" + "x" * 227 + ".json"))
     assert cli("project", "update", "film", "001", "arrival-1", "--set", "a=1").code == 1
 
 
