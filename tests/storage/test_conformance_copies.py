@@ -59,6 +59,13 @@ async def test_a_deleted_shot_does_not_come_back_as_one_of_the_project(case: Cas
     assert (await case.library.version(case.path, "", 0))[1].raw == FILES[LOOSE]
 
 
+async def test_the_other_shots_of_the_project_file_keep_their_numbers(case: Case) -> None:
+    numbered = [{"id": "a1", "number": 1}, {"id": "a2", "number": 2}, {"id": "b1", "number": 1}]
+    case.write(LOOSE, stringified({"shots": numbered}))
+    await case.library.delete_shot(case.path, "001", "a1", None, caller())
+    assert shots(case) == numbered[1:]
+
+
 async def test_the_shots_of_a_deleted_sequence_do_not_come_back_as_those_of_the_project(case: Case) -> None:
     outcome = await case.library.delete_sequence(case.path, "001", None, caller())
     assert [each.id for each in outcome.sequences] == ["001"]

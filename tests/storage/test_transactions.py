@@ -186,11 +186,12 @@ async def test_errors_of_the_device_are_told_as_such(fast_folder: Path) -> None:
 async def test_a_deleted_file_that_nobody_could_read_stops_nothing(fast_folder: Path) -> None:
     project = plans.film(fast_folder)
     server = projects.Server(project)
-    await server.library.versions(server.path, "002")
+    await server.update("s1", {"note": "new"})
+    await server.files.versions(server.path, SECOND)
     (project / SECOND).write_bytes(b'{"shots": [')
-    await server.library.versions(server.path, "002")
+    await server.files.versions(server.path, SECOND)
     (project / SECOND).unlink()
-    await server.library.versions(server.path, "002")
+    await server.files.versions(server.path, SECOND)
     assert [each.sequence_id for each in await server.library.trash(server.path)] == ["002"]
     await server.library.create_sequence(server.path, "", {}, projects.caller())
     server.close()

@@ -277,6 +277,13 @@ def test_changes_of_files_are_summed_up() -> None:
             [changed(one, What.UPDATED, ("a", What.DELETED)), changed(two, What.UPDATED, ("a", What.CREATED))],
             "a moved to sequence 002",
         ),
+        (
+            [
+                changed(one, What.UPDATED, ("a", What.DELETED)),
+                changed("project.json", What.UPDATED, ("a", What.DELETED)),
+            ],
+            "a removed",
+        ),
         ([changed(three, What.CREATED), changed(one, What.UPDATED)], "sequence 003 added"),
     ]:
         assert summary.of_files(changes) == line

@@ -75,8 +75,10 @@ class Turn:
 class Content:
     """A document, and what has become of it so far."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, *, numbered: bool = True) -> None:
+        """`numbered`: whether the shots' numbers follow their order."""
         self.base = document
+        self._numbered = numbered
         self.style = patch.style_of(document.raw)
         self.state = State(document, {}, {}, {}, [])
         self.turn = Turn(self.state, False)
@@ -172,6 +174,8 @@ class Content:
         """Take over another arrangement of the shots, and let their numbers follow."""
         state = self.state
         self.state = state._replace(listing=listing, keys={**state.keys, **keys})
+        if not self._numbered:
+            return
         figures = [self.figures(key) for key in listing.keys]
         for index, name, value in totals.misnumbered(figures, positions=counted):
             key = listing.keys[index]

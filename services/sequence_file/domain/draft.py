@@ -57,7 +57,8 @@ class Draft:
         """
         self.base = document
         self.sequence_id = sequence_id
-        self._content = Content(document)
+        # The shots of project.json may be copies of several sequences', each numbered from 1.
+        self._content = Content(document, numbered=bool(sequence_id))
         self._rival = Rival(seen, document) if seen else None
 
     @property

@@ -50,6 +50,7 @@ def of_shots(changes: Sequence[ShotChange], before: Document, after: Document) -
 def of_files(changes: Sequence[FileChange]) -> str:
     """What became of several files, or of one as a whole: `sequence 004 added`, `arrival-1 moved to sequence 002`."""
     left = {shot.id for each in changes for shot in each.shots if shot.what is What.DELETED}
+    changes = [each for each in changes if not _only_copies_went(each, changes)]
     for each in changes:
         for shot in each.shots:
             if shot.what is What.CREATED and shot.id in left:
@@ -82,8 +83,17 @@ def _follows() -> Iterable[str]:
 
 def _whole(change: FileChange) -> str:
     if change.what is What.UPDATED and change.shots:
-        return of_steps([], [(shot.id, shot.what, []) for shot in change.shots])
+        # Where a shot came or went, the others only have other numbers.
+        rearranged = [shot for shot in change.shots if shot.what is not What.UPDATED]
+        return of_steps([], [(shot.id, shot.what, []) for shot in rearranged or change.shots])
     return f"{_file(change)} {_DONE.get(change.what, 'cannot be read')}"
+
+
+def _only_copies_went(change: FileChange, changes: Sequence[FileChange]) -> bool:
+    """Whether project.json only lost shots that another file lost, too."""
+    elsewhere = {shot.id for each in changes if each.sequence_id for shot in each.shots if shot.what is What.DELETED}
+    went = {shot.id for shot in change.shots if shot.what is What.DELETED}
+    return not change.sequence_id and 0 < len(change.shots) == len(went & elsewhere)
 
 
 def _file(change: FileChange) -> str:
