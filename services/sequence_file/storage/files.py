@@ -5,7 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -239,7 +239,7 @@ class FileSequences:
                     with ExitStack() as stack:
                         self._take_structure_lock(stack, folder, changes)
                         self._write(key, folder, structural)
-                        wait([change.future for change in changes])  # another leader may have them in its batch
+                        _wait_for(changes)  # another leader may have them in its batch
             except Exception as error:  # noqa: BLE001  # whatever it is, the callers are waiting for it
                 for _, change in arrivals:
                     change.refuse(error.again() if isinstance(error, Fault) else error)
@@ -319,6 +319,15 @@ class FileSequences:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._readers, _reading, work)
+
+
+def _wait_for(changes: Sequence[Change]) -> None:
+    """Wait until each is answered or given up. (`futures.wait` goes on waiting for those that were given up.)"""
+    over = threading.Semaphore(0)
+    for change in changes:
+        change.future.add_done_callback(lambda _: over.release())
+    for _ in changes:
+        over.acquire()
 
 
 def _reading(work: Callable[[], T]) -> T:
