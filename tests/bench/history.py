@@ -31,7 +31,7 @@ class Forgetful(History):
         self._discard(folder, name)
 
     def copy_soon(
-        self, place: Place, revision: int, etag: str, raw: bytes, versions: Callable[[], Iterable[Dated]]
+        self, place: Place, revision: int, etag: str, raw: bytes, versions: Callable[[str], Iterable[Dated]]
     ) -> None:
         """See `History.copy_soon`."""
 

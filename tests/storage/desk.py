@@ -44,7 +44,7 @@ class PatientHistory(History):
         self._waiting: dict[Place, tuple[int, str, bytes]] = {}
 
     def copy_soon(
-        self, place: Place, revision: int, etag: str, raw: bytes, versions: Callable[[], Iterable[Dated]]
+        self, place: Place, revision: int, etag: str, raw: bytes, versions: Callable[[str], Iterable[Dated]]
     ) -> None:
         self._waiting[place] = revision, etag, raw
 

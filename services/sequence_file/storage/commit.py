@@ -86,20 +86,13 @@ class Commit:
                     raise trouble.made_later(jobs[0].place.file, cause) from error
             raise
         for job in jobs:
-            known = log.known(job.place.key)
-            job.keep(self._documents, self._history, known.revision if known else 0)
+            job.keep(self._documents, self._history, log.revision_of(job.place.key))
         revision = _done(log, begun)
         for job in jobs:
-            self.copy_soon(log, job, revision)
+            if (document := job.document) is not None:  # copied before another program can overwrite it
+                at = log.revision_of(job.place.key)
+                self._history.copy_soon(job.place, at, document.etag, document.raw, log.versions)
         return revision
-
-    def copy_soon(self, log: Log, job: Job, revision: int) -> None:
-        """Have what is there now copied before another program can overwrite it."""
-        place, document = job.place, job.document
-        if document is not None:
-            known = log.known(place.key)
-            at = known.revision if known else revision
-            self._history.copy_soon(place, at, document.etag, document.raw, lambda: log.versions(place.key))
 
     def _fill(self, jobs: Sequence[Job]) -> None:
         hashed = [

@@ -73,6 +73,14 @@ class Disk:
         """The stat of the entry itself, not of what a link points to."""
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
+    def exists(self, folder: int, name: str) -> bool:
+        """Whether anything has the name, a link that leads nowhere included."""
+        try:
+            self.stat(folder, name)
+        except FileNotFoundError:
+            return False
+        return True
+
     def may_write(self, folder: int, name: str) -> bool:
         """Whether this process could open the file for writing; of a missing one, that nothing keeps it from that."""
         if os.access(name, os.W_OK, dir_fd=folder, effective_ids=True):

@@ -85,6 +85,11 @@ class Documents:
                 return entry
             time.sleep(0.01)
 
+    def now(self, folder: int, place: Place, *, to_write: bool = False) -> Entry:
+        """The entry of a file as it is now, with a patience of its own. Raises as `get`."""
+        found = self._disk.stat(folder, place.name)
+        return self.get(folder, place, found, time.monotonic() + PATIENCE, to_write=to_write)
+
     def put(self, place: Place, entry: Entry) -> None:
         """Keep an entry, and let go of those that were not asked for longest."""
         key = (place.root, place.below, place.name)

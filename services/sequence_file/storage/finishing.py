@@ -27,9 +27,7 @@ from services.sequence_file.storage.log import Batch, Log, Made, Touched
 from services.sequence_file.storage.outside import Outside
 from services.sequence_file.storage.places import ProjectFolder, place_of_key
 from services.sequence_file.storage.recovery import Recovery, Settled, Unfinished
-from services.sequence_file.storage.swap import Disturbed, Job, content, keep_raw, trash_name
-
-_ATTEMPTS = 20
+from services.sequence_file.storage.swap import ATTEMPTS, Disturbed, Job, content, keep_raw, kept_name
 
 
 class Finishing:
@@ -61,7 +59,7 @@ class Finishing:
             each.file: replace(place_of_key(log.root, log.owner, each.key), file=each.file)
             for each in unfinished.batch.touched
         }
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             with self._hold(folder, given_up) as holding:
                 held = holding.take_what_is_there(unfinished.batch.works, known)
                 log.catch_up()
@@ -116,10 +114,9 @@ class Finishing:
         if touched is None or etag not in (touched.before, touched.after):
             self._outside.record(each.place, base, log)
         if each.work.delete and base is None and touched and touched.before:
-            trashed = content(self._disk, holding.trash(each.place), trash_name(each.place, touched.before))
-            known = log.known(each.place.key)
+            trashed = content(self._disk, holding.trash(each.place), kept_name(each.place, touched.before))
             if trashed is not None:
-                keep_raw(self._history, each.place, known.revision if known else 0, touched.before, trashed)
+                keep_raw(self._history, each.place, log.revision_of(each.place.key), touched.before, trashed)
         return base
 
     def _job(
@@ -173,8 +170,7 @@ class Finishing:
             touched = Touched(key=each.place.key, file=each.place.file, before=known.etag, after=etag)
             revision = log.record(Batch(touched=(touched,), made=(told,)))
             if base:
-                place = each.place
-                self._history.copy_soon(place, revision, base.etag(), base.raw, lambda p=place: log.versions(p.key))  # type: ignore[misc]
+                self._history.copy_soon(each.place, revision, base.etag(), base.raw, log.versions)
 
 
 def _edited_since(pairs: Sequence[tuple[Held, Entry | None]]) -> dict[str, bytes]:

@@ -7,7 +7,6 @@ in place, what was there before can still be brought back. The same thread thins
 A version is worth less than an edit: when the disk refuses one, the edit stands and the version is missing.
 """
 
-import hashlib
 import logging
 import re
 import stat
@@ -21,6 +20,7 @@ from typing import NamedTuple, Protocol
 
 from services.kernel.faults import Fault
 from services.sequence_file.domain import thinning
+from services.sequence_file.domain.document import bytes_etag
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.places import STATE_FOLDER, Place
 
@@ -71,7 +71,7 @@ class _Pending:
     revision: int
     etag: str
     raw: bytes
-    versions: Callable[[], Iterable[Dated]]
+    versions: Callable[[str], Iterable[Dated]]
     due: float  # monotonic seconds
     unthinned: int  # versions since it was thinned
 
@@ -100,7 +100,8 @@ class History:
         """
         try:
             with self._open(place, make=True) as into:
-                if not self._exists(into, _name(revision, etag)):
+                # What has its name is whole: it was written and synced under another one.
+                if not self._disk.exists(into, _name(revision, etag)):
                     self._disk.move(folder, name, into, _name(revision, etag))
                     return
         except OSError:
@@ -110,7 +111,7 @@ class History:
     def copy(self, place: Place, revision: int, etag: str, raw: bytes) -> None:
         """Keep a version that no displaced file can become. Raises OSError."""
         with self._open(place, make=True) as into:
-            if self._exists(into, _name(revision, etag)):
+            if self._disk.exists(into, _name(revision, etag)):
                 return
             temporary = f".{uuid.uuid4().hex}.copy"  # nobody else's: copies are made without a lock
             try:
@@ -126,11 +127,11 @@ class History:
                 raise
 
     def copy_soon(
-        self, place: Place, revision: int, etag: str, raw: bytes, versions: Callable[[], Iterable[Dated]]
+        self, place: Place, revision: int, etag: str, raw: bytes, versions: Callable[[str], Iterable[Dated]]
     ) -> None:
         """Keep what the file holds now, when no other version of it came for a moment; then thin.
 
-        `versions` tells when the versions came to be; it is asked rarely, and by another thread.
+        `versions` tells by the file's key when its versions came to be; it is asked rarely, and by another thread.
         """
         with self._wake:
             if place not in self._times and len(self._times) >= _PLACES:
@@ -155,7 +156,7 @@ class History:
                     self._disk.close(descriptor)
         except FileNotFoundError:
             return None
-        return raw if hashlib.sha256(raw).hexdigest()[:32] == etag else None
+        return raw if bytes_etag(raw) == etag else None
 
     def kept(self, place: Place) -> dict[int, tuple[str, int]]:
         """Etag and size in bytes of the versions that are kept, by revision. Raises OSError."""
@@ -211,14 +212,6 @@ class History:
             yield folder
         finally:
             self._disk.close(folder)
-
-    def _exists(self, folder: int, name: str) -> bool:
-        """Whether a version is there. What has its name is whole: it was written and synced under another one."""
-        try:
-            self._disk.stat(folder, name)
-        except FileNotFoundError:
-            return False
-        return True
 
     def _blobs(self, folder: int) -> Iterator[_Blob | tuple[str, float]]:
         """The versions in a folder; of other files, such as half a copy, the name and st_ctime."""
@@ -295,7 +288,7 @@ class History:
                 return descriptors, full, self._pending[full], False
             return descriptors, None, None, False
 
-    def _thin(self, place: Place, versions: Callable[[], Iterable[Dated]]) -> None:
+    def _thin(self, place: Place, versions: Callable[[str], Iterable[Dated]]) -> None:
         with self._open(place) as folder:
             found = list(self._blobs(folder))
             blobs = [each for each in found if isinstance(each, _Blob)]
@@ -313,7 +306,7 @@ class History:
                 self._disk.remove(folder, name)
 
     def _times_of(
-        self, place: Place, blobs: Sequence[_Blob], versions: Callable[[], Iterable[Dated]]
+        self, place: Place, blobs: Sequence[_Blob], versions: Callable[[str], Iterable[Dated]]
     ) -> dict[_Key, float]:
         """When the versions came to be; those that the log does not name are left out."""
         keys = {each.key for each in blobs}
@@ -321,7 +314,7 @@ class History:
         with self._wake:
             remembered = dict(self._times.get(place, {}))
         if not keys <= remembered.keys():
-            remembered |= {(each.revision, each.etag or ""): each.at for each in versions()}
+            remembered |= {(each.revision, each.etag or ""): each.at for each in versions(place.key)}
         with self._wake:
             # The newest may have no file yet.
             remembered |= self._times.get(place, {})

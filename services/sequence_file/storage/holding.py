@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from services.sequence_file.domain.document import Document
 from services.sequence_file.domain.draft import Draft
 from services.sequence_file.domain.ports import Work
 from services.sequence_file.storage.disk import Disk
-from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
+from services.sequence_file.storage.documents import Documents, Entry
 from services.sequence_file.storage.locks import Lock
 from services.sequence_file.storage.places import SEQUENCES_FOLDER, STATE_FOLDER, Place, ProjectFolder
 from services.sequence_file.storage.swap import Creation, Deletion, Job, Swap
@@ -111,8 +110,7 @@ class Holding:
     def read(self, each: Held) -> Entry | None:
         """What the file holds; None where there is none. Raises Fault, OSError."""
         try:
-            found = self._disk.stat(each.folder, each.place.name)
-            return self._documents.get(each.folder, each.place, found, time.monotonic() + PATIENCE)
+            return self._documents.now(each.folder, each.place)
         except FileNotFoundError:
             return None
 

@@ -268,6 +268,11 @@ class Log:
         with self._guard:
             return self._index.known.get(key)
 
+    def revision_of(self, key: str) -> int:
+        """The last revision of a file that the log tells of; 0 as first found, or where the log knows none."""
+        known = self.known(key)
+        return known.revision if known else 0
+
     def keys(self) -> Mapping[str, Known]:
         """The same for all files."""
         with self._guard:

@@ -25,7 +25,7 @@ class Outside:
             return
         if known is None and not log.surveyed and found and etag:
             log.baseline(place.key, place.file, sequence_id(place, found.document), etag)
-            self._history.copy_soon(place, 0, etag, found.raw, lambda: log.versions(place.key))
+            self._history.copy_soon(place, 0, etag, found.raw, log.versions)
             return
         # What was there before may stand nowhere else any more: its copy must not be given up for that of the new one.
         self._history.flush(place)
@@ -35,7 +35,7 @@ class Outside:
         touched = Touched(key=place.key, file=place.file, before=change.before, after=etag)
         revision = log.record(Batch(touched=(touched,), made=(made,)))
         if found and etag:
-            self._history.copy_soon(place, revision, etag, found.raw, lambda: log.versions(place.key))
+            self._history.copy_soon(place, revision, etag, found.raw, log.versions)
 
     def _kept(self, place: Place, known: Known | None) -> Document | None:
         if known is None or known.etag is None:
@@ -86,6 +86,5 @@ def _summary(change: FileChange, found: Entry | None, before: Document | None) -
         What.DELETED: "deleted",
         What.UNREADABLE: "cannot be read",
         What.UPDATED: "changed",
-        What.MOVED: "moved",
     }
     return f"{change.file} {words[change.what]}"

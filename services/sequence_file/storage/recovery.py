@@ -14,7 +14,7 @@ from services.sequence_file.storage.documents import Entry, parse
 from services.sequence_file.storage.history import History
 from services.sequence_file.storage.log import Batch, Log, Touched
 from services.sequence_file.storage.places import STATE_FOLDER, Place
-from services.sequence_file.storage.swap import content, is_there, kept_name, new_name, temporary_name
+from services.sequence_file.storage.swap import content, kept_name, new_name, temporary_name
 
 _LEFTOVERS = "leftovers"
 
@@ -60,7 +60,7 @@ class Recovery:
         self._disk.remove(folder, new_name(place))
         name = temporary_name(place)
         left = content(self._disk, folder, name)
-        if left is None and not is_there(self._disk, folder, name):
+        if left is None and not self._disk.exists(folder, name):
             return
         if left is not None and not left.rstrip().endswith(b"}"):
             self._disk.remove(folder, name)

@@ -25,6 +25,7 @@ _LONGEST_NAME = 255  # bytes: NAME_MAX of Linux
 
 # What opening answers where another program put nothing, a link or a socket.
 _NOTHING_TO_READ = {errno.ENOENT, errno.ELOOP, errno.ENXIO}
+ATTEMPTS = 20  # times that other programs may disturb a change before FILE_BUSY
 
 
 class Disturbed(Exception):
@@ -93,7 +94,7 @@ class Swap:
 
     def fill(self) -> None:
         """See `Job.fill`."""
-        if is_there(self._disk, self._folder, self._temporary):
+        if self._disk.exists(self._folder, self._temporary):
             raise FileExistsError(self._temporary)
         self._ours = self._write(self._new.raw)
 
@@ -195,7 +196,7 @@ class Creation:
         self._disk = disk
         self._folder = folder
         self._lock = lock
-        self._temporary = new_name(place)
+        self._filled = new_name(place)
         self._ours = 0
         self._placed = False
         self._entry: Entry | None = None
@@ -212,13 +213,13 @@ class Creation:
 
     def fill(self) -> None:
         """See `Job.fill`."""
-        self._ours = write_new(self._disk, self._folder, self._temporary, self._new.raw, None, None)
+        self._ours = write_new(self._disk, self._folder, self._filled, self._new.raw, None, None)
 
     def put(self) -> None:
         """See `Job.put`."""
         refuse_lost_lock(self._lock, self.place)
         try:
-            self._disk.rename_new(self._folder, self._temporary, self.place.name)
+            self._disk.rename_new(self._folder, self._filled, self.place.name)
         except FileExistsError:
             raise Disturbed from None  # another program was faster
         self._placed = True
@@ -247,7 +248,7 @@ class Creation:
 
     def abandon(self) -> None:
         """See `Job.abandon`."""
-        remove_quietly(self._disk, self._folder, self._temporary)
+        remove_quietly(self._disk, self._folder, self._filled)
 
     def keep(self, documents: Documents, history: History, revision: int) -> None:
         """See `Job.keep`."""
@@ -266,7 +267,7 @@ class Deletion:
         self._folder = folder
         self._trash = trash
         self._lock = lock
-        self._name = trash_name(place, base.etag())
+        self._name = kept_name(place, base.etag())
         self._placed = False
 
     @property
@@ -334,13 +335,9 @@ def temporary_name(place: Place) -> str:
     return f".{place.name}.shotline-tmp"
 
 
-def trash_name(place: Place, etag: str) -> str:
-    """What a deleted file is called in the trash."""
-    return kept_name(place, etag)
-
-
 def kept_name(place: Place, mark: str) -> str:
-    """A name for a file that is put away: the mark, and as much of the end of its own as a name may hold."""
+    """A name for a file that is put away, such as the trash: the mark (there its etag), and as much of the end of its
+    own as a name may hold."""
     room = _LONGEST_NAME - len(mark) - 1
     return f"{mark}-{os.fsdecode(os.fsencode(place.name)[-room:])}"
 
@@ -404,15 +401,6 @@ def content(disk: Disk, folder: int, name: str) -> bytes | None:
         return disk.read(descriptor, disk.fstat(descriptor).st_size)
     finally:
         disk.close(descriptor)
-
-
-def is_there(disk: Disk, folder: int, name: str) -> bool:
-    """Whether anything has the name. Raises OSError."""
-    try:
-        disk.stat(folder, name)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def remove_quietly(disk: Disk, folder: int, name: str) -> None:

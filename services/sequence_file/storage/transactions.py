@@ -27,10 +27,9 @@ from services.sequence_file.storage.log import Batch, Log, Made, Touched
 from services.sequence_file.storage.outside import Outside
 from services.sequence_file.storage.places import Place, ProjectFolder
 from services.sequence_file.storage.recovery import Recovery, Settled, Unfinished
-from services.sequence_file.storage.swap import Disturbed, Job
+from services.sequence_file.storage.swap import ATTEMPTS, Disturbed, Job
 
 _STRUCTURE = ".structure"  # the lock of who changes which files and shots a project has
-_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,7 @@ class Transactions:
                 self._finishing.finish(folder, Unfinished(name, batch, log), given_up)
             if caller.request and (known := log.answer(caller.request)):
                 return known  # before the plan: what was asked for may be impossible now that it is done
-            for _ in range(_ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 try:
                     return self._run(order)
                 except Disturbed:

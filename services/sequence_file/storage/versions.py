@@ -1,6 +1,5 @@
 """What is kept of a file and of deleted files: the log says what there was, the history has it."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -9,7 +8,7 @@ from services.sequence_file.domain import faults
 from services.sequence_file.domain.changes import Trashed, Version
 from services.sequence_file.domain.document import Document
 from services.sequence_file.storage.disk import Disk
-from services.sequence_file.storage.documents import PATIENCE, Documents, Entry, parse
+from services.sequence_file.storage.documents import Documents, Entry, parse
 from services.sequence_file.storage.history import History
 from services.sequence_file.storage.log import Log
 from services.sequence_file.storage.places import Place, ProjectFolder, Roots, place_of_key
@@ -38,8 +37,7 @@ class Versions:
         kept = self._history.kept(place)
         metas = log.versions(place.key)
         if not metas and now:
-            at = datetime.fromtimestamp(now.stat.st_mtime, UTC)
-            return (_version(0, at, now.etag(), len(now.raw), summary="as it is"),)
+            return (_as_it_is(now),)
         found: list[Version] = []
         for meta in metas:
             if meta.etag is None:
@@ -64,11 +62,12 @@ class Versions:
 
     def document(self, place: Place, revision: int) -> Document:
         """A version's content; of a deletion's revision the last one before it."""
-        wanted = next((each for each in self.of(place) if each.revision <= revision), None)
+        now = self._now(place)
+        wanted = next((each for each in self._of(place, now) if each.revision <= revision), None)
         gone = self._is_deletion(place, revision)
         if wanted is None or (wanted.revision != revision and not gone):
             raise faults.version_not_found(place.file, revision)
-        if wanted.current and (now := self._now(place)) and now.etag() == wanted.etag:
+        if wanted.current and now:
             return now.opened()
         raw = self._history.read(place, wanted.revision, wanted.etag)
         if raw is None:
@@ -121,15 +120,22 @@ class Versions:
         except OSError as error:
             raise reading_failed(place.file, error) from error
         try:
-            found = self._disk.stat(folder, place.name)
-            return self._documents.get(folder, place, found, time.monotonic() + PATIENCE)
+            return self._documents.now(folder, place)
         except FileNotFoundError:
             return None
         finally:
             self._disk.close(folder)
 
 
-def _version(revision: int, at: datetime, etag: str, size: int, *, summary: str) -> Version:
+def _as_it_is(now: Entry) -> Version:
+    """The only version of a file that nobody changed yet."""
     return Version(
-        revision=revision, at=at, author=None, request_id="", summary=summary, etag=etag, size=size, current=True
+        revision=0,
+        at=datetime.fromtimestamp(now.stat.st_mtime, UTC),
+        author=None,
+        request_id="",
+        summary="as it is",
+        etag=now.etag(),
+        size=len(now.raw),
+        current=True,
     )

@@ -23,16 +23,14 @@ from services.sequence_file.storage import trouble
 from services.sequence_file.storage.answers import Answers, Change
 from services.sequence_file.storage.commit import Commit
 from services.sequence_file.storage.disk import Disk
-from services.sequence_file.storage.documents import PATIENCE, Documents, Entry
+from services.sequence_file.storage.documents import Documents, Entry
 from services.sequence_file.storage.locks import Lock
 from services.sequence_file.storage.log import Batch, Log, Touched
 from services.sequence_file.storage.outside import Outside
 from services.sequence_file.storage.places import Place
 from services.sequence_file.storage.queues import Queues
 from services.sequence_file.storage.recovery import Recovery, Settled, Unfinished
-from services.sequence_file.storage.swap import Disturbed, Swap
-
-ATTEMPTS = 20  # times that other programs may disturb before FILE_BUSY
+from services.sequence_file.storage.swap import ATTEMPTS, Disturbed, Swap
 
 
 class Writer:
@@ -220,8 +218,7 @@ class Writer:
 
     def _read(self, folder: int, place: Place, *, trusting: bool) -> Entry:
         try:
-            found = self._disk.stat(folder, place.name)
-            return self._documents.get(folder, place, found, time.monotonic() + PATIENCE, to_write=trusting)
+            return self._documents.now(folder, place, to_write=trusting)
         except FileNotFoundError:
             raise faults.file_gone(place.file) from None
 
