@@ -36,16 +36,25 @@ class Channel:
 
 
 def shot_payload(shot: pb.Shot | files.Shot) -> Payload:
-    """A shot and where it is stored."""
-    stored_in = {"file": shot.stored_in.file}
-    if shot.stored_in.sequence_id:
-        stored_in["sequenceId"] = shot.stored_in.sequence_id
-    return {"shot": orjson.Fragment(shot.document_json), "etag": shot.etag, "storedIn": stored_in}
+    """A shot, where it is stored and, of a graph shot, what belongs to it where that was asked for."""
+    payload: Payload = {"shot": orjson.Fragment(shot.document_json), "etag": shot.etag}
+    if isinstance(shot, pb.Shot) and shot.structure_json:
+        payload["structure"] = orjson.Fragment(shot.structure_json)
+    return {**payload, "storedIn": _stored_in(shot)}
 
 
 def changed_shot_payload(shot: pb.Shot | files.Shot) -> Payload:
     """A shot that was changed."""
     return {**shot_payload(shot), "revision": shot.revision}
+
+
+def _stored_in(shot: pb.Shot | files.Shot) -> Payload:
+    if isinstance(shot, pb.Shot) and shot.stored_in.workspace_id:
+        return {"workspaceId": shot.stored_in.workspace_id}
+    stored_in: Payload = {"file": shot.stored_in.file}
+    if shot.stored_in.sequence_id:
+        stored_in["sequenceId"] = shot.stored_in.sequence_id
+    return stored_in
 
 
 def sequence_payload(sequence: files.Sequence) -> Payload:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from gateway import history_channels, shot_channels, structure_channels
+from gateway import film_channels, history_channels, shot_channels, structure_channels
 from gateway.arguments import bind
 from gateway.channel import Channel, failed
 from gateway.compose import Studio
@@ -20,6 +20,7 @@ CHANNELS: Mapping[str, Channel] = {
     **shot_channels.CHANNELS,
     **structure_channels.CHANNELS,
     **history_channels.CHANNELS,
+    **film_channels.CHANNELS,
 }
 
 _SNAKE = re.compile("_([a-z])")
@@ -60,7 +61,14 @@ def _in_words_of_the_caller(fault: Fault, words: Mapping[str, str]) -> Fault:
     told = fault.again()
     told.fields.clear()
     for field, rule in fault.fields.items():
-        word = words.get(field) or _SNAKE.sub(lambda found: found[1].upper(), field.replace("_json", ""))
+        word = words.get(field) or _camel(field)
         told.fields[word] = rule
         told.message = told.message.replace(f"{field}: ", f"{word}: ", 1)
     return told
+
+
+def _camel(field: str) -> str:
+    name, json, members = field.partition("_json.")
+    if json:
+        return f"{_camel(name)}.{members}"  # which are called as in the document
+    return _SNAKE.sub(lambda found: found[1].upper(), field.replace("_json", ""))

@@ -5,16 +5,17 @@ from collections.abc import AsyncGenerator
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
-from gateway import watching
-from gateway.backends import SequenceFiles
+from gateway import graph_shots, watching
+from gateway.backends import AssetGraph, SequenceFiles
 from services.kernel.faults import Code, Fault, invalid_field
 
 
 class Studio:
     """What an editor asks for, whatever service holds it."""
 
-    def __init__(self, sequence_files: SequenceFiles) -> None:
+    def __init__(self, sequence_files: SequenceFiles, asset_graph: AssetGraph | None = None) -> None:
         self.sequence_files = sequence_files
+        self._asset_graph = asset_graph
 
     async def update_shot(self, request: pb.UpdateShotRequest) -> pb.Shot:
         """Changes a shot where it lives. A named sequence never falls back to another place."""
@@ -28,6 +29,8 @@ class Studio:
                     files.GetShotRequest(project_path=loose.project_path, shot_id=loose.shot_id)
                 )
                 shot = await self._update(request, loose.project_path, found.stored_in.sequence_id, loose.shot_id)
+            case "graph_shot":
+                return await graph_shots.update_shot(self._graph(), request)
             case None:
                 raise _no_target()
         return _shot(shot)
@@ -51,6 +54,8 @@ class Studio:
             case "project_shot":
                 loose = request.target.project_shot
                 place = files.GetShotRequest(project_path=loose.project_path, shot_id=loose.shot_id)
+            case "graph_shot":
+                return await graph_shots.get_shot(self._graph(), request.target.graph_shot.shot_id)
             case None:
                 raise _no_target()
         return _shot(await self.sequence_files.GetShot(place))
@@ -102,9 +107,24 @@ class Studio:
             )
         return answer
 
+    async def get_film(self, request: pb.GetFilmRequest) -> pb.Film:
+        """One page of a film of the asset graph."""
+        return await graph_shots.get_film(self._graph(), request)
+
+    async def select_take(self, request: pb.SelectTakeRequest) -> pb.Shot:
+        """Selects a take of a graph shot."""
+        return await graph_shots.select_take(self._graph(), request)
+
     def watch(self, request: pb.WatchRequest) -> AsyncGenerator[pb.WatchResponse, None]:
         """The changes of several sources, from now on or from where the caller had come to."""
-        return watching.watch(self.sequence_files, request)
+        return watching.watch(self.sequence_files, self._graph, request)
+
+    def _graph(self) -> AssetGraph:
+        """The asset graph. Raises UNKNOWN_METHOD where none runs."""
+        if self._asset_graph is None:
+            message = "no asset graph runs behind this gateway; SHOTLINE_ASSET_GRAPH_ADDRESS says where one is"
+            raise Fault(Code.UNIMPLEMENTED, "UNKNOWN_METHOD", message)
+        return self._asset_graph
 
     async def _update(
         self, request: pb.UpdateShotRequest, project_path: str, sequence_id: str, shot_id: str
@@ -139,4 +159,4 @@ def _shot(shot: files.Shot) -> pb.Shot:
 
 
 def _no_target() -> Fault:
-    return invalid_field("target", "must name a shot: sequence_shot or project_shot")
+    return invalid_field("target", "must name a shot: sequence_shot, project_shot or graph_shot")

@@ -5,14 +5,15 @@ Composition root: settings, backends, studio, doors, serve.
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
 from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
 from gateway import forward_web
-from gateway.backends import Backends, RemoteSequenceFiles
+from gateway.backends import Backends, RemoteAssetGraph, RemoteSequenceFiles
 from gateway.channels import Channels
 from gateway.compose import Studio
 from gateway.connect import ConnectDoor
@@ -23,12 +24,13 @@ from gateway.servicer import STUDIO, StudioServicer
 from gateway.settings import GatewaySettings
 from services.runtime import process
 from services.runtime.admission import Door
-from services.runtime.call import Principal
 from services.runtime.channels import open_channel, service_config, watch_health
 from services.runtime.logs import open_log
 from services.runtime.server import Server
 from services.runtime.settings import Environment, SettingsError
-from services.runtime.tokens import StaticTokens, read_token_file
+from services.runtime.tokens import authenticator
+
+SEQUENCE_FILE, ASSET_GRAPH = "shotline.sequence_file.v1", "shotline.asset_graph.v1"
 
 
 class Gateway:
@@ -55,7 +57,7 @@ class Gateway:
         settings = self._settings
         self._listener = Listener(settings.http_address)
         self._forwarding = forwarding = Forwarding(self._backends.addresses, self._contracts)
-        studio = Studio(self._backends.sequence_files)
+        studio = Studio(self._backends.sequence_files, self._backends.asset_graph)
         channels = Channels(studio)
         servicer = StudioServicer(studio, channels)
 
@@ -140,12 +142,27 @@ async def _main(stopping: asyncio.Event) -> None:
     settings = GatewaySettings.read(environment)
     environment.refuse_unknown()
     log = open_log(settings.server.log_level, settings.server.log_file)
-    tokens = StaticTokens({read_token_file(settings.server.token_file): Principal(name="local")})
-    package = "shotline.sequence_file.v1"
-    channel = open_channel(settings.addresses[package], service_configs=(service_config(package),))
-    backends = Backends(sequence_files=RemoteSequenceFiles(channel), addresses=settings.addresses)
-    await serve(settings, backends, Door(tokens, settings.server.limits, log), stopping)
-    await channel.close()
+    async with _open(settings.addresses) as backends:
+        await serve(settings, backends, Door(authenticator(settings.server), settings.server.limits, log), stopping)
+
+
+@asynccontextmanager
+async def _open(addresses: Mapping[str, str]) -> AsyncIterator[Backends]:
+    """The services at their addresses."""
+    channels = {
+        package: open_channel(addresses[package], service_configs=(service_config(package),))
+        for package in (SEQUENCE_FILE, ASSET_GRAPH)
+        if package in addresses
+    }
+    try:
+        yield Backends(
+            sequence_files=RemoteSequenceFiles(channels[SEQUENCE_FILE]),
+            asset_graph=RemoteAssetGraph(channels[ASSET_GRAPH]) if ASSET_GRAPH in channels else None,
+            addresses=addresses,
+        )
+    finally:
+        for channel in channels.values():
+            await channel.close()
 
 
 if __name__ == "__main__":

@@ -46,6 +46,12 @@ class StudioServicer(pb_grpc.StudioServiceServicer):
     async def GetShot(self, request: pb.GetShotRequest, context: object = None) -> pb.Shot:
         return await self._studio.get_shot(request)
 
+    async def GetFilm(self, request: pb.GetFilmRequest, context: object = None) -> pb.Film:
+        return await self._studio.get_film(request)
+
+    async def SelectTake(self, request: pb.SelectTakeRequest, context: object = None) -> pb.Shot:
+        return await self._studio.select_take(request)
+
     def Watch(self, request: pb.WatchRequest, context: object = None) -> AsyncGenerator[pb.WatchResponse, None]:
         return self._studio.watch(request)
 

@@ -81,12 +81,24 @@ CHANNELS: Mapping[str, Channel] = {
     ),
     "sequence:get-shots": Channel(arguments=("projectPath", "sequenceId"), options=_PAGE_OPTIONS, answer=_get_shots),
     "sequence:get-all": Channel(arguments=("projectPath",), options=_PAGE_OPTIONS, answer=_get_all_sequences),
-    "shot:update": Channel(arguments=("target", "updates"), options=_CHANGE_OPTIONS, answer=_update_shot),
+    "shot:update": Channel(
+        arguments=("target", "updates"),
+        options=_CHANGE_OPTIONS,
+        answer=_update_shot,
+        levels=2,  # the metadata of a graph shot
+    ),
     "shot:get": Channel(arguments=("target",), answer=_get_shot),
 }
 
 
+_KNOWN = ("projectPath", "shotId", "sequenceId", "graphShot")
+
+
 def _target(arguments: Arguments) -> pb.ShotTarget:
+    if arguments.within("target", required=(), optional=_KNOWN).has("graphShot"):
+        target = arguments.within("target", required=("graphShot",), optional=())
+        shot_id = target.within("graphShot", required=("shotId",), optional=()).text("shotId")
+        return pb.ShotTarget(graph_shot=pb.GraphShot(shot_id=shot_id))
     target = arguments.within("target", required=("projectPath", "shotId"), optional=("sequenceId",))
     project_path, shot_id = target.text("projectPath"), target.identifier("shotId")
     if target.has("sequenceId"):

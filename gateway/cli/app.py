@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import commands_change, commands_history, commands_look
+from gateway.cli import commands_change, commands_film, commands_history, commands_look
 
 app = typer.Typer(
     name="shotline",
@@ -23,6 +23,14 @@ project_app = typer.Typer(
 app.add_typer(project_app, name="project")
 for commands in (commands_look.commands, commands_change.commands, commands_history.commands):
     project_app.add_typer(commands)
+
+film_app = typer.Typer(
+    help="Films of the asset graph: look at them, add up what they cost, select takes, import and export.\n\n"
+    "Exit codes: 0 done, 1 the call failed, 2 wrong usage, 3 Shotline cannot be reached.",
+    no_args_is_help=True,
+)
+app.add_typer(film_app, name="film")
+film_app.add_typer(commands_film.commands)
 
 
 def _print_version(wanted: bool) -> None:

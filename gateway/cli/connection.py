@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import grpc.aio
+
 from gateway.cli import failures, way_back
 from gateway.cli.client import Client
+from gateway.cli.graph import Graph
 from services.kernel.faults import Code, Fault
 from services.runtime import local_address
 from services.runtime.channels import open_channel, service_config
 
 NAME = "shotline-cli"  # what this client calls itself in the history
+_CONFIGS = tuple(service_config(f"shotline.{context}.v1") for context in ("sequence_file", "asset_graph", "studio"))
 
 T = TypeVar("T")
 
@@ -63,13 +67,31 @@ def call(
         failures.leave(fault, as_json=target.as_json, what_to_do=what_to_do)
 
 
+def ask(target: Target, work: Callable[[Graph], Coroutine[None, None, T]]) -> T:
+    """The result of `work` with a client of the asset graph; every failure ends the command."""
+
+    async def run() -> T:
+        async with _channel(target) as channel:
+            return await work(Graph(channel))
+
+    try:
+        return asyncio.run(run())
+    except Fault as fault:
+        failures.leave(fault, as_json=target.as_json, what_to_do=failures.film_remedy(fault.reason))
+
+
 @asynccontextmanager
 async def opened(target: Target) -> AsyncIterator[Client]:
     """A client of the Shotline that is there now. Raises Fault where none is known."""
-    address, token = _find(target)
-    configs = (service_config("shotline.sequence_file.v1"),)
-    async with open_channel(address, service_configs=configs, token=token, client=NAME) as channel:
+    async with _channel(target) as channel:
         yield Client(channel)
+
+
+@asynccontextmanager
+async def _channel(target: Target) -> AsyncIterator[grpc.aio.Channel]:
+    address, token = _find(target)
+    async with open_channel(address, service_configs=_CONFIGS, token=token, client=NAME) as channel:
+        yield channel
 
 
 def absolute(project: Path) -> str:

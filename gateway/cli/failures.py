@@ -50,10 +50,26 @@ _REMEDIES = {
     "READ_ONLY": "make the file and its folder writable for the user who runs Shotline",
     "IO_ERROR": "`shotline doctor` looks at the disk",
     "DURABILITY_UNKNOWN": "`shotline doctor` looks at the disk",
+    "WORKSPACE_NOT_ALLOWED": "`shotline token create --workspace WORKSPACE` makes a token that holds it",
+    "DATABASE_UNAVAILABLE": "try again; `shotline doctor` looks at the database",
+    "TRANSACTION_ABORTED": "try again",
+    "UNKNOWN_METHOD": "this Shotline has no asset graph: `shotline up` of this version starts one",
     "TOO_LARGE": "move some of the sequence's shots into another one",
     "DEADLINE_EXCEEDED": "try again; `shotline doctor` looks at the disk",
     "BACKEND_UNAVAILABLE": START,
     "INTERNAL": "the log has the rest, by default in `logs` of the data folder",
+}
+
+
+# What else, or else, is to be done about the failure of a `film` command.
+_FILM_REMEDIES = {
+    "ASSET_NOT_FOUND": "`shotline film list --workspace NAME` shows the films there are, `… show FILM` what is in one",
+    "NOT_A_TAKE_OF_THE_SHOT": "`shotline film show FILM` shows the takes of each shot",
+    "INVALID_METADATA": "correct the member that is named in the file",
+    "INVALID_JSON": "correct the JSON at the place named",
+    "DISK_FULL": "make room for the database and try again",
+    "READ_ONLY": "the database takes no changes now; connect Shotline to the one that does",
+    "TOO_LARGE": "import it in parts, as several films",
 }
 
 
@@ -69,12 +85,20 @@ _TYPED = {
     "to_revision": "TO",
     "updates_json": "the change",
     "document_json": "the new members",
+    "film_id": "FILM",
+    "take_id": "TAKE",
+    "workspace_id": "--workspace",
 }
 
 
 def remedy(reason: str) -> str:
     """What to do about a reason; empty where the message says it all."""
     return _REMEDIES.get(reason, "")
+
+
+def film_remedy(reason: str) -> str:
+    """The same for a `film` command; empty where it is the same."""
+    return _FILM_REMEDIES.get(reason, "")
 
 
 def leave(fault: Fault, *, as_json: bool, what_to_do: str = "") -> NoReturn:

@@ -1,6 +1,7 @@
 """Ids that callers send."""
 
 import re
+from uuid import UUID
 
 from services.kernel.faults import invalid_field
 
@@ -16,6 +17,13 @@ def request_id(text: str) -> str | None:
     if not _UUID.fullmatch(folded := text.lower()):
         raise invalid_field("request_id", "must be a UUID such as 0195a1c2-7e00-7000-8000-000000000000")
     return folded
+
+
+def uuid(text: str, field: str) -> UUID:
+    """The id that a field must name. INVALID_ARGUMENT unless a UUID."""
+    if not _UUID.fullmatch(folded := text.lower()):
+        raise invalid_field(field, "must be a UUID such as 0195a1c2-7e00-7000-8000-000000000000")
+    return UUID(folded)
 
 
 def etag(text: str) -> str | None:

@@ -35,9 +35,14 @@ PortsOption = Annotated[
     str,
     typer.Option(
         metavar="default|auto|NAME=N,…",
-        help="default: grpc=50050,http=8080,sequence_file=50052; auto: free ones; or some by name, 0 for a free one.",
+        help="default: grpc=50050,http=8080,asset_graph=50051,sequence_file=50052; auto: free ones; or some by name, "
+        "0 for a free one.",
     ),
 ]
+
+
+token = typer.Typer(help="Tokens for others.", no_args_is_help=True)
+app.add_typer(token, name="token")
 
 
 @app.command("up")
@@ -77,6 +82,29 @@ def up(
         raise typer.Exit(1) from None
 
 
+@app.command("migrate")
+def migrate(
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The database, as its operator reaches it. Default: the one that `shotline up` brings.",
+            envvar="SHOTLINE_DATABASE_URL",
+        ),
+    ] = None,
+    data: DataFolderOption = None,
+) -> None:
+    """Bring the database to the newest schema; safe to run twice. `shotline up` does it at its start."""
+    from services.local.migrating import CannotMigrate
+    from services.local.migrating import migrate as run
+
+    try:
+        print(run(database_url or "", data))
+    except CannotMigrate as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
 @app.command("doctor")
 def doctor(
     roots: Roots = None,
@@ -90,6 +118,34 @@ def doctor(
 
     if not report(examine(roots or [], data, ports=_ports(ports, wanted)), as_json=as_json):
         raise typer.Exit(1)
+
+
+@token.command("create")
+def token_create(
+    workspaces: Annotated[
+        list[str] | None,
+        typer.Option("--workspace", metavar="NAME", help="A workspace that it reaches; several times for several."),
+    ] = None,
+    all_workspaces: Annotated[
+        bool, typer.Option("--all-workspaces", help="It reaches every workspace, and the project folders.")
+    ] = False,
+    name: Annotated[str, typer.Option(metavar="NAME", help="Whose it is: stands in logs and in histories.")] = "guest",
+    expires: Annotated[
+        str, typer.Option(metavar="DURATION|never", help="How long it is valid, such as 90m, 12h or 30d.")
+    ] = "30d",
+    data: DataFolderOption = None,
+) -> None:
+    """Print a token for the servers of the data folder. Only a new key, `token_key` there, ends it before its time."""
+    from services.local.granting import CannotGrant, grant
+    from services.runtime.settings import SettingsError
+
+    if bool(workspaces) is all_workspaces:
+        raise typer.BadParameter("name one or several, or give --all-workspaces", param_hint="--workspace")
+    try:
+        print(grant(workspaces=workspaces or [], name=name, expires=expires, data=data))
+    except (CannotGrant, SettingsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _ports(text: str, read: "Callable[[str], Ports]") -> "Ports":

@@ -1,7 +1,10 @@
 """The --data folder of a local start: who holds it, its token, its logs, where it can be reached.
 
     up.lock          locked while a start, or a process that it left behind, lives; holds its pid
-    token            the token alone, mode 0600
+    token            the token of this start alone, mode 0600
+    token_key        what `shotline token create` signs with, mode 0600; stays, as does what is signed
+    postgres/        the database (`local.cluster`), or where it is
+    app_password     of the role that the servers have in a database, mode 0600
     connection.json  address, token and pid (`runtime.local_address`), mode 0600
     logs/            one file per process
 
@@ -19,7 +22,7 @@ from pathlib import Path
 from services.runtime import local_address
 from services.runtime.local_address import LocalAddress
 
-_LOCK, _TOKEN, _LOGS = "up.lock", "token", "logs"
+_LOCK, _TOKEN, _TOKEN_KEY, _APP_PASSWORD, _LOGS = "up.lock", "token", "token_key", "app_password", "logs"
 # How long processes that a killed start left behind may take to notice and to end.
 LEFTOVER_PATIENCE = 8.0
 
@@ -40,16 +43,18 @@ class DataFolder:
         """File that holds the token and nothing else."""
         return self.path / _TOKEN
 
+    @property
+    def app_password_file(self) -> Path:
+        """File that holds the password of the servers' role."""
+        return self.path / _APP_PASSWORD
+
     def log(self, name: str) -> Path:
         """The log file of one process."""
         return self.path / _LOGS / f"{name}.log"
 
     def put_token(self, token: str) -> None:
         """Replace the token file."""
-        descriptor, temporary = tempfile.mkstemp(prefix=".token-", dir=self.path)  # mode 0600
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-        os.replace(temporary, self.token_file)
+        put_secret(self.token_file, token)
 
     def announce(self, address: LocalAddress) -> None:
         """Let clients on this machine find the start."""
@@ -75,6 +80,21 @@ def held(path: Path) -> Iterator[DataFolder]:
         yield DataFolder(path, lock)
     finally:
         os.close(lock)
+
+
+def put_secret(path: Path, secret: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def token_key_file(path: Path) -> Path:
+    """Where the key of signed tokens is, of a folder that need not be held."""
+    return path / _TOKEN_KEY
 
 
 def holder(path: Path) -> int | None:

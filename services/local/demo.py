@@ -26,7 +26,9 @@ from rich.rule import Rule
 from rich.text import Text
 
 from gateway.cli.sample import write_sample
+from services.local.cluster import temporary_home
 
+_SECRET = ("token", "asset_graph_database_url")
 _PATIENCE = 30.0  # seconds for any one step
 _COPIED = 1.0  # seconds after a write by which what it wrote has its copy in the history
 _PROMPT = "A ferry crosses a black bay under a green storm sky"
@@ -77,12 +79,13 @@ class Story:
 class Backend:
     """A `shotline up` of our own."""
 
-    def __init__(self, root: Path, data: Path) -> None:
+    def __init__(self, root: Path, data: Path, home: Path) -> None:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-m", "services.local.command", "up"),
                 *("--json", "--ports", "auto", "--root", str(root), "--data", str(data)),
             ],
+            env={**_without_settings(), "SHOTLINE_POSTGRES_HOME": str(home)},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -104,6 +107,11 @@ class Backend:
         if self._process.stdout:
             self._process.stdout.close()
         return code
+
+
+def _without_settings() -> dict[str, str]:
+    """Nothing of the user's own Shotline, whose database for one, is for the demo."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,7 @@ class Editor:
         self._http.close()
 
 
-def tell(story: Story, folder: Path) -> None:
+def tell(story: Story, folder: Path, home: Path) -> None:
     """The whole story. Raises Broken at the first promise that is not kept."""
     project = folder / "harbour-lights"
     file = project / "sequences" / "sequence_001.json"
@@ -159,9 +167,9 @@ def tell(story: Story, folder: Path) -> None:
     story.shows("\n".join(sorted(str(path.relative_to(folder)) for path in project.rglob("*.json"))))
 
     story.step("The backend starts", "`shotline up --json` prints one line when all is ready.")
-    backend = Backend(folder, folder / "data")
+    backend = Backend(folder, folder / "data", home)
     try:
-        story.shows(json.dumps({**backend.facts, "token": "…"}, indent=2, ensure_ascii=False))
+        story.shows(json.dumps(backend.facts | dict.fromkeys(_SECRET, "…"), indent=2, ensure_ascii=False))
         story.promise(backend.facts.get("ready") is True, "ready")
         editor = Editor(story, backend.facts, project)
         _edits(story, editor, project, file)
@@ -174,7 +182,7 @@ def tell(story: Story, folder: Path) -> None:
         told = f"kill -9 of process {backend.pid}, in the middle of its life. Then it is started again."
         story.step("The backend is killed", told)
         backend.end(signal.SIGKILL)
-        backend = Backend(folder, folder / "data")
+        backend = Backend(folder, folder / "data", home)
         story.promise(file.read_bytes() == edited, "the file is byte for byte what was acknowledged")
         editor = Editor(story, backend.facts, project)
         answer = editor.invoke("shot:get", {"projectPath": str(project), "sequenceId": "001", "shotId": "arrival-1"})
@@ -323,7 +331,8 @@ def main() -> int:
     story = Story()
     folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="shotline-demo-")))
     try:
-        tell(story, folder)
+        with temporary_home() as home:
+            tell(story, folder, home)
     except Broken as broken:
         story.end(f"Not as promised: {broken}", "bold red")
         return 1

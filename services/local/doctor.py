@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from services.local import checks
+from services.local import checks, database_checks
 from services.local.checks import Finding
 from services.local.ports import Ports
 from services.runtime import local_address
@@ -22,6 +22,7 @@ def examine(roots: Sequence[Path], data: Path | None, *, ports: Ports) -> list[F
     folder = Path(os.path.abspath(data or local_address.default_folder()))
     findings = [*checks.versions(), *checks.clock(), *checks.data(folder)]
     findings += checks.ports(ports, folder)
+    findings += database_checks.database(folder)
     for root in roots or (Path.cwd(),):
         findings += checks.root(Path(os.path.abspath(root)))
     return findings

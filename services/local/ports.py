@@ -23,6 +23,7 @@ class Ports:
 
     grpc: int = 50050  # the gateway
     http: int = 8080  # the gateway
+    asset_graph: int = 50051
     sequence_file: int = 50052
 
     def named(self) -> list[tuple[str, int]]:
@@ -30,6 +31,7 @@ class Ports:
         return [
             ("gateway (gRPC)", self.grpc),
             ("gateway (HTTP)", self.http),
+            ("asset graph (gRPC)", self.asset_graph),
             ("sequence files (gRPC)", self.sequence_file),
         ]
 

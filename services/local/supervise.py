@@ -1,4 +1,4 @@
-"""Each part as a process of its own: started, started again when it dies, ended with its parent."""
+"""Parts as processes of their own: started, started again when they die, ended with their parent."""
 
 import asyncio
 import logging
@@ -8,9 +8,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from types import TracebackType
+from typing import Any
 
 from services.local import log_files
-from services.local.plan import GRACE, MAINS, Plan
+from services.local.data_folder import DataFolder
+from services.local.database import prepare
+from services.local.plan import ASSET_GRAPH, GATEWAY, GRACE, MAINS, POSTGRES, SEQUENCE_FILE, Plan
 from services.runtime.channels import open_channel, service_config, wait_until_serving
 from services.runtime.logs import open_log
 from services.runtime.process import EXIT_SETTINGS
@@ -19,10 +23,12 @@ QUICK = 10.0  # seconds; a process that lives shorter died quickly
 MOST_QUICK_DEATHS = 3  # in a row
 _PAUSE = 0.3  # seconds before a process that died quickly is started again
 _READY_TIMEOUT = 30.0
-# What the gateway answers for as long as its backend serves.
-_WHOLE_WAY = ("", "shotline.sequence_file.v1.SequenceFileService")
+# What the gateway answers for as long as its backends serve.
+_WHOLE_WAY = ("", "shotline.sequence_file.v1.SequenceFileService", "shotline.asset_graph.v1.AssetGraphService")
 
+Environments = Callable[[str], Mapping[str, str]]
 Ready = Callable[[Mapping[str, int]], Awaitable[None]]
+Say = Callable[[str], None]
 
 _log = logging.getLogger(__name__)
 
@@ -31,36 +37,98 @@ class ChildFailed(Exception):
     """A part that cannot be kept running; the message says what happened and where its log is."""
 
 
-async def serve(plan: Plan, stopping: asyncio.Event, ready: Ready, say: Callable[[str], None]) -> None:
-    """Keep all parts running until `stopping` is set, then drain them. `ready` hears the pid of each once all
-    serve; `say` hears of deaths. ChildFailed when a part died three times quickly, or is set up wrongly."""
+async def serve(plan: Plan, children: "Children", ready: Ready) -> None:
+    """Start all parts, the asset graph once the database is prepared, and return when all serve; from then on
+    `children` keeps them. `ready` hears the pid of each."""
     open_log()
-    leash, parent_end = os.pipe()
-    children = [_Child(part, plan, leash, say) for part in MAINS]
-    keepers = [asyncio.create_task(child.keep_running()) for child in children]
-    try:
-        await _first_of(_announce(plan, children, ready), *keepers, _until(stopping))
-        await _first_of(*keepers, _until(stopping))
-        for keeper in keepers:
+    if plan.database.server:
+        children.keep(POSTGRES)
+    for part in (GATEWAY, SEQUENCE_FILE):
+        children.keep(part)
+    await prepare(plan.database)
+    children.keep(ASSET_GRAPH)
+    async with open_channel(plan.grpc, service_configs=(service_config("shotline.studio.v1"),)) as channel:
+        for service in _WHOLE_WAY:
+            await wait_until_serving(channel, service, _READY_TIMEOUT)
+    await ready(children.pids())
+
+
+class Children:
+    """The processes of one start. However the block is left, none of them lives after it."""
+
+    def __init__(self, data: DataFolder, environments: Environments, say: Say) -> None:
+        """environments: the variables of each part; say: hears of deaths."""
+        self._data = data
+        self._environments = environments
+        self._say = say
+        self._children: dict[str, _Child] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> "Children":
+        self._leash, self._parent_end = os.pipe()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._failed.cancel()
+        for keeper in self._keepers:
             keeper.cancel()
-        for child in children:  # callers before callees, so that no call in flight loses its backend
-            await child.drain()
-    finally:
-        for keeper in keepers:
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        os.close(self._parent_end)  # whoever still lives ends now
+        os.close(self._leash)
+        await asyncio.gather(*(child.gone() for child in self._children.values()))
+
+    def keep(self, part: str) -> None:
+        """Start a part, and start it again whenever it dies."""
+        child = _Child(part, self._data, self._environments(part), self._leash, self._say)
+        self._children[part] = child
+        self._keepers.append(asyncio.create_task(self._keep(child)))
+
+    def pids(self) -> dict[str, int]:
+        """The process of each part, as it is now."""
+        return {part: child.pid for part, child in self._children.items()}
+
+    async def during(self, *works: Awaitable[object]) -> None:
+        """Return when the first of the works is done, and raise what it raises; the others are cancelled. ChildFailed
+        when a part died three times quickly meanwhile, or is set up wrongly."""
+        tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(work) for work in works]
+        try:
+            done, _ = await asyncio.wait([*tasks, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            if self._failed in done:  # which is why a work may have failed, too
+                self._failed.result()
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, child: "_Child") -> None:
+        try:
+            await child.keep_running()
+        except Exception as error:  # noqa: BLE001  # whoever waits in `during` raises it
+            if not self._failed.done():
+                self._failed.set_exception(error)
+
+    async def drain(self) -> None:
+        """End all parts as SIGTERM does: callers before callees, so that no call in flight loses its backend."""
+        for keeper in self._keepers:
             keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
-        os.close(parent_end)  # whoever still lives ends now
-        os.close(leash)
-        await asyncio.gather(*(child.gone() for child in children))
+        for part in MAINS:
+            if part in self._children:
+                await self._children[part].drain()
 
 
 class _Child:
-    def __init__(self, part: str, plan: Plan, leash: int, say: Callable[[str], None]) -> None:
+    def __init__(self, part: str, data: DataFolder, variables: Mapping[str, str], leash: int, say: Say) -> None:
         self.part = part
-        self._plan = plan
+        self._lock = data.lock
+        self._variables = variables
         self._leash = leash
         self._say = say
-        self._log_file = plan.data.log(part)
+        self._log_file = data.log(part)
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -125,38 +193,14 @@ class _Child:
                 stdin=self._leash,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,
-                env=ours | self._plan.environment(self.part),
-                pass_fds=(self._plan.data.lock,),  # the folder is held until the last of us is gone
+                env={**ours, **self._variables},
+                pass_fds=(self._lock,),  # the folder is held until the last of us is gone
                 start_new_session=True,  # Ctrl-C is for the parent, which drains in order
             )
         finally:
             os.close(log)
         _log.info("%s is process %d", self.part, self._process.pid)
         return offset
-
-
-async def _announce(plan: Plan, children: list[_Child], ready: Ready) -> None:
-    async with open_channel(plan.grpc, service_configs=(service_config("shotline.studio.v1"),)) as channel:
-        for service in _WHOLE_WAY:
-            await wait_until_serving(channel, service, _READY_TIMEOUT)
-    await ready({child.part: child.pid for child in children})
-
-
-async def _until(stopping: asyncio.Event) -> None:
-    await stopping.wait()
-
-
-async def _first_of(*works: Awaitable[None]) -> None:
-    """Return when the first is done, and raise what it raises. Those made here are cancelled, tasks go on."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task, work in zip(tasks, works, strict=True):
-            if task is not work:
-                task.cancel()
 
 
 def _ending(code: int) -> str:

@@ -8,15 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.settings import origin
-from services.local import data_folder, log_files, supervise, together, welcome
+from services.local import data_folder, database, log_files, supervise, together, welcome
 from services.local.data_folder import DataFolderInUse
-from services.local.plan import Plan
+from services.local.plan import POSTGRES, Plan
 from services.local.ports import PortBusy, Ports, refuse_busy
-from services.local.supervise import ChildFailed
+from services.local.supervise import ChildFailed, Children, Ready
 from services.runtime import local_address, process
 from services.runtime.local_address import LocalAddress
-from services.runtime.settings import SettingsError
-from services.runtime.tokens import new_token
+from services.runtime.settings import Environment, SettingsError
+from services.runtime.tokens import make_key_file, new_token
 
 _STARTUP_LOG = "shotline"
 
@@ -39,21 +39,27 @@ def up(
     token = new_token()
     with ExitStack() as stack:
         try:
-            plan = Plan(
-                roots=_roots(roots),
-                origins=tuple(map(origin, origins)),
-                ports=ports,
-                data=stack.enter_context(data_folder.held(folder)),
-            )
+            choice = database.Choice.read(Environment(os.environ))
+            allowed = tuple(map(origin, origins))
+            existing = _roots(roots)
+            held = stack.enter_context(data_folder.held(folder))
             refuse_busy(ports)
-            plan.data.put_token(token)
+            held.put_token(token)
+            stack.callback(held.withdraw)
+            make_key_file(data_folder.token_key_file(folder))
+            plan = Plan(
+                roots=existing,
+                origins=allowed,
+                ports=ports,
+                data=held,
+                database=stack.enter_context(database.chosen(choice, held)),
+            )
         except (DataFolderInUse, PortBusy) as error:
             raise CannotStart(str(error)) from None
         except SettingsError as error:
             raise CannotStart(str(error).replace("SHOTLINE_ALLOWED_ORIGINS", "--allow-origin")) from None
         except OSError as error:
             raise CannotStart(f"the data folder {folder} cannot be used: {error}") from None
-        stack.callback(plan.data.withdraw)
         _run(plan, token, as_json=as_json, processes=processes)
 
 
@@ -79,10 +85,12 @@ def _run(plan: Plan, token: str, *, as_json: bool, processes: bool) -> None:
     async def serve(stopping: asyncio.Event) -> None:
         # Raised here, an error would be printed to the log: the terminal is to hear it.
         try:
-            if processes:
-                await supervise.serve(plan, stopping, ready, say)
-            else:
-                await together.serve(plan, stopping, ready)
+            async with Children(plan.data, plan.environment, say) as children:
+                if processes:
+                    await _apart(plan, children, stopping, ready)
+                else:
+                    await _together(plan, children, stopping, ready)
+                await children.drain()
         except (SettingsError, ChildFailed) as error:
             failure.append(error)
 
@@ -94,6 +102,32 @@ def _run(plan: Plan, token: str, *, as_json: bool, processes: bool) -> None:
         os.close(terminal_errors)
     if failure:
         raise CannotStart(str(failure[0]))
+
+
+async def _apart(plan: Plan, children: Children, stopping: asyncio.Event, ready: Ready) -> None:
+    await children.during(supervise.serve(plan, children, ready), stopping.wait())
+    await children.during(stopping.wait())
+
+
+async def _together(plan: Plan, children: Children, stopping: asyncio.Event, ready: Ready) -> None:
+    if plan.database.server:
+        children.keep(POSTGRES)
+    await children.during(database.prepare(plan.database), stopping.wait())
+    if stopping.is_set():
+        return
+
+    async def all_ready(pids: Mapping[str, int]) -> None:
+        await ready({**pids, **children.pids()})
+
+    serving = asyncio.create_task(together.serve(plan, stopping, all_ready))
+    try:
+        await children.during(asyncio.wait([serving]))
+    except asyncio.CancelledError:
+        serving.cancel()  # in a hurry
+        raise
+    finally:
+        stopping.set()
+        await serving
 
 
 def _roots(given: Sequence[Path]) -> tuple[Path, ...]:

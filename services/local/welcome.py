@@ -14,6 +14,7 @@ from rich.text import Text
 from shotline.studio.v1 import studio_service_pb2 as pb
 from shotline.studio.v1 import studio_service_pb2_grpc as pb_grpc
 
+from services.local.database import place
 from services.local.plan import Plan
 from services.local.projects import find_projects
 from services.runtime import local_address
@@ -39,9 +40,11 @@ def json_line(plan: Plan, token: str, pids: Mapping[str, int]) -> str:
             "ready": True,
             "http": plan.http,
             "grpc": plan.grpc,
+            "asset_graph": plan.asset_graph,
             "sequence_file": plan.sequence_file,
             "token": token,
             "token_file": str(plan.data.token_file),
+            "asset_graph_database_url": plan.database.operator_url,
             "pids": dict(pids),
         }
     )
@@ -60,9 +63,11 @@ def _print(console: Console, plan: Plan, pids: Mapping[str, int], example: Examp
     rows = [
         ("HTTP", plan.http),
         ("gRPC", plan.grpc),
+        ("asset graph", plan.asset_graph),
         ("sequence files", plan.sequence_file),
         ("roots", ", ".join(map(str, plan.roots))),
         ("token", str(plan.data.token_file)),
+        ("database", str(server.folder) if (server := plan.database.server) else place(plan.database.operator_url)),
         ("logs", str(plan.data.log("*"))),
         ("processes", ", ".join(f"{part} {pid}" for part, pid in pids.items())),
     ]

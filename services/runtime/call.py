@@ -13,7 +13,7 @@ DEFAULT_TIMEOUT = 30.0  # seconds, where the caller states no deadline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who calls: a name for the log, and the workspaces that the token holds (None: all of them)."""
+    """Who calls: a name for the log, and the workspaces that the token holds (None: all of them, and what has none)."""
 
     name: str
     workspaces: frozenset[str] | None = None
@@ -43,6 +43,13 @@ _current: ContextVar[Call | None] = ContextVar("call", default=None)
 def current() -> Call | None:
     """The call that this task answers; None outside of one."""
     return _current.get()
+
+
+def holds_all_workspaces() -> bool:
+    """Whether the caller may reach what belongs to no workspace, as project folders do. Outside of a call, as in this
+    process itself, all is allowed."""
+    call = _current.get()
+    return call is None or call.principal.workspaces is None
 
 
 def deadline() -> float:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 PREFIX = "SHOTLINE_"
 
-# An operator's shell may hold what the command-line client and the tests read.
-_OF_OTHERS = re.compile(r"SHOTLINE_(ADDRESS|TOKEN|TEST_\w+)")
+# An operator's shell may hold what commands and tests read.
+_OF_OTHERS = re.compile(r"SHOTLINE_(ADDRESS|TOKEN|DATA|(APP_)?DATABASE_URL|POSTGRES_(HOME|BINARIES)|TEST_\w+)")
 # Kubernetes adds these for a Service whose name begins with `shotline-`.
 _OF_KUBERNETES = re.compile(r"SHOTLINE_\w+?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -123,7 +123,8 @@ class ServerSettings:
     """What every process that serves has in common."""
 
     address: str  # host:port of the gRPC server
-    token_file: Path  # file that holds the token callers must send
+    token_file: Path  # file that holds a token, which may do everything
+    token_key_file: Path | None = None  # file that holds the key of signed tokens; None: none is accepted
     limits: Limits = Limits()
     settle: float = 1.0  # seconds between NOT_SERVING and the end of watches, for clients to notice
     grace: float = 10.0  # seconds that calls in flight may take to finish when the process stops
@@ -134,10 +135,10 @@ class ServerSettings:
     def read(cls, environment: Environment, *, default_address: str) -> "ServerSettings":
         """From the environment. SettingsError names the variable and its rule."""
         limits = Limits()
-        log_file = environment.text("LOG_FILE", "")
         return cls(
             address=environment.address("GRPC_ADDRESS", default_address),
             token_file=environment.path("TOKEN_FILE"),
+            token_key_file=_optional_path(environment, "TOKEN_KEY_FILE"),
             limits=Limits(
                 calls=environment.integer("MAX_CALLS", limits.calls, least=1),
                 watches=environment.integer("MAX_WATCHES", limits.watches),
@@ -148,8 +149,12 @@ class ServerSettings:
             settle=environment.seconds("SETTLE", 1.0, most=60.0),
             grace=environment.seconds("GRACE", 10.0, most=600.0),
             log_level=environment.choice("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
-            log_file=environment.path("LOG_FILE") if log_file else None,
+            log_file=_optional_path(environment, "LOG_FILE"),
         )
+
+
+def _optional_path(environment: Environment, name: str) -> Path | None:
+    return environment.path(name) if environment.text(name, "") else None
 
 
 def _broken(name: str, rule: str) -> SettingsError:

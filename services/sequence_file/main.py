@@ -13,11 +13,10 @@ from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 
 from services.runtime import process
 from services.runtime.admission import Door
-from services.runtime.call import Principal
 from services.runtime.logs import open_log
 from services.runtime.server import Server
 from services.runtime.settings import Environment
-from services.runtime.tokens import StaticTokens, read_token_file
+from services.runtime.tokens import authenticator
 from services.sequence_file.domain.library import Library
 from services.sequence_file.servicer import SequenceFileServicer
 from services.sequence_file.settings import Settings
@@ -39,8 +38,7 @@ def server(address: str, door: Door, servicer: SequenceFileServicer) -> Server:
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping` is set, then drain."""
     log = open_log(settings.server.log_level, settings.server.log_file)
-    tokens = StaticTokens({read_token_file(settings.server.token_file): Principal(name="local")})
-    door = Door(tokens, settings.server.limits, log)
+    door = Door(authenticator(settings.server), settings.server.limits, log)
     files = FileSequences([str(root) for root in settings.roots], cache_bytes=settings.cache_mib << 20)
     running = server(settings.server.address, door, SequenceFileServicer(Library(files)))
     await running.start()

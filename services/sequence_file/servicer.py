@@ -27,9 +27,16 @@ class SequenceFileServicer(pb_grpc.SequenceFileServiceServicer):
     """Serves `shotline.sequence_file.v1.SequenceFileService`."""
 
     def __init__(self, library: Library) -> None:
-        self._library = library
+        self._whole_library = library
         # Answers of GetShots that hold a whole sequence, for as long as its document is kept. Nobody changes them.
         self._answers: WeakKeyDictionary[Document, pb.GetShotsResponse] = WeakKeyDictionary()
+
+    @property
+    def _library(self) -> Library:
+        """The library, for callers who may use it: every method comes by here."""
+        if not call.holds_all_workspaces():
+            raise faults.project_not_of_a_workspace()
+        return self._whole_library
 
     async def ListSequences(self, request: pb.ListSequencesRequest, context: object = None) -> pb.ListSequencesResponse:
         whole = convert.view(request.view)

@@ -7,7 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from google.protobuf.message_factory import GetMessageClass
 from shotline.asset_graph.v1 import asset_graph_service_pb2
 from shotline.sequence_file.v1 import errors_pb2 as sequence_file_errors
 from shotline.sequence_file.v1 import sequence_file_service_pb2
@@ -15,7 +14,8 @@ from shotline.session.v1 import session_service_pb2
 from shotline.studio.v1 import errors_pb2 as studio_errors
 from shotline.studio.v1 import studio_service_pb2
 
-from gateway.backends import Mutation, RemoteSequenceFiles
+from gateway.backends import AssetGraph, RemoteAssetGraph, RemoteSequenceFiles
+from services.asset_graph.servicer import AssetGraphServicer
 from services.sequence_file.servicer import SequenceFileServicer
 
 ROOT = Path(__file__).parents[2]
@@ -95,8 +95,16 @@ def test_the_gateway_has_every_method_of_the_sequence_files() -> None:
     for method in sequence_file_service_pb2.DESCRIPTOR.services_by_name["SequenceFileService"].methods:
         assert callable(vars(RemoteSequenceFiles)[method.name])
         assert callable(vars(SequenceFileServicer)[method.name])
-        if "request_id" in method.input_type.fields_by_name:
-            assert GetMessageClass(method.input_type) in Mutation.__constraints__  # which the channel may send again
+
+
+def test_what_the_gateway_composes_of_the_asset_graph_is_there_in_both_shapes() -> None:
+    composed = {name for name in vars(AssetGraph) if name[0].isupper()}
+    assert "WatchChanges" in composed
+    contract = {m.name for m in asset_graph_service_pb2.DESCRIPTOR.services_by_name["AssetGraphService"].methods}
+    assert composed <= contract
+    for name in composed:
+        assert callable(vars(RemoteAssetGraph)[name])
+        assert callable(getattr(AssetGraphServicer, name))
 
 
 @pytest.mark.parametrize("module", CONTRACTS, ids=lambda module: module.DESCRIPTOR.package)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e import projects
 from tests.e2e.ipc import Envelope, Ipc
+from tests.postgres import Database, without_settings
 
 REPOSITORY = Path(__file__).parents[2]
 UP = (sys.executable, "-m", "services.local.command", "up", "--json", "--ports", "auto")
@@ -29,9 +30,11 @@ class Shotline:
 
     facts: Envelope  # the line of --json
 
-    def __init__(self, root: Path, data: Path, *flags: str) -> None:
-        """root: project folders may lie below it; data: its --data; flags: more of them."""
+    def __init__(self, root: Path, data: Path, *flags: str, database: Database | None = None) -> None:
+        """root: project folders may lie below it; data: its --data; flags: more of them; database: one that is there,
+        instead of a PostgreSQL of its own."""
         self.root = root
+        self._database = database
         self.data = data
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,11 +43,9 @@ class Shotline:
     def start(self) -> None:
         """Start, or start again, on the same data; return when it is ready."""
         command = [*UP, "--root", str(self.root), "--data", str(self.data), *self._flags]
-        # A developer's own settings are not for the Shotline under test.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
         with open(self._errors, "ab") as errors:
             self._process = subprocess.Popen(
-                command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=errors
+                command, cwd=REPOSITORY, env=self.environment(), stdout=subprocess.PIPE, stderr=errors
             )
         assert self._process.stdout
         ready, _, _ = select.select([self._process.stdout], [], [], _START_TIMEOUT)
@@ -52,6 +53,10 @@ class Shotline:
         assert line, f"no line within {_START_TIMEOUT:g} s; it said: {self._errors.read_text()[-2000:]}"
         self.facts = json.loads(line)
         assert self.facts["ready"] is True
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which it is started."""
+        return {**without_settings(), **(self._database.settings() if self._database else {})}
 
     @property
     def pid(self) -> int:
@@ -156,13 +161,30 @@ Starter = Callable[..., Shotline]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Starter]:
-    """Starts Shotlines that one test has for itself: `start(*flags)`. Their root is the test's folder."""
+def start(tmp_path: Path, embedded_database: Database) -> Iterator[Starter]:
+    """Starts Shotlines that one test has for itself: `start(*flags)`. Their root is the test's folder, and they share a
+    database: most tests are about other things."""
     started: list[Shotline] = []
 
     def starter(*flags: str) -> Shotline:
         data = tmp_path / f"data-{len(started)}"
-        shotline = Shotline(tmp_path, data, *flags)
+        shotline = Shotline(tmp_path, data, *flags, database=embedded_database)
+        started.append(shotline)
+        shotline.start()
+        return shotline
+
+    yield starter
+    for each in started:
+        each.end()
+
+
+@pytest.fixture
+def start_whole(tmp_path: Path) -> Iterator[Starter]:
+    """As `start`, each with a PostgreSQL of its own."""
+    started: list[Shotline] = []
+
+    def starter(*flags: str) -> Shotline:
+        shotline = Shotline(tmp_path, tmp_path / f"data-{len(started)}", *flags)
         started.append(shotline)
         shotline.start()
         return shotline

@@ -17,6 +17,7 @@ import typer.main
 
 from services.local.command import app
 from tests.e2e.conftest import REPOSITORY
+from tests.postgres import without_settings
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 ELSEWHERE = {"make demo", "make test"}  # run by test_demo, and by whoever runs this
@@ -117,7 +118,7 @@ class Reader:
         return self.terminals[-1]
 
     def _environment(self) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("SHOTLINE_", "XDG_"))}
+        own = {name: value for name, value in without_settings().items() if not name.startswith("XDG_")}
         path = f"{self.home / '.venv' / 'bin'}:{own['PATH']}"
         python_path = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "protos/gen/python")))
         return {**own, "HOME": str(self.home), "PATH": path, "PYTHONPATH": python_path}

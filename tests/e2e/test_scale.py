@@ -22,6 +22,7 @@ from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 from tests.e2e import projects
 from tests.e2e.conftest import REPOSITORY, Shotline
 from tests.e2e.ipc import Envelope
+from tests.postgres import without_settings
 
 SHOTS = 500  # of each sequence of a film
 LIMIT = 16  # MiB of documents that the server under test may keep
@@ -281,7 +282,7 @@ async def served(folder: Path, root: Path) -> AsyncIterator[tuple[pb_grpc.Sequen
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
+    environment = without_settings()
     environment |= {
         "SHOTLINE_GRPC_ADDRESS": address,
         "SHOTLINE_ROOTS": str(root),

@@ -86,13 +86,14 @@ def test_the_line_of_json_is_all_of_standard_output(tmp_path: Path, flags: tuple
         rest, errors = process.communicate(timeout=20)
     assert process.returncode == 0
     assert (rest, errors) == ("", "")
-    assert set(facts) == {"ready", "http", "grpc", "sequence_file", "token", "token_file", "pids"}
+    addresses = {"http", "grpc", "asset_graph", "sequence_file"}
+    assert set(facts) == {"ready", *addresses, "token", "token_file", "asset_graph_database_url", "pids"}
     assert facts["ready"] is True
     assert facts["http"].startswith("http://127.0.0.1:")
-    assert facts["grpc"] != facts["sequence_file"]
-    assert set(facts["pids"]) == {"gateway", "sequence_file"}
+    assert len({facts[name] for name in addresses}) == len(addresses)
+    assert set(facts["pids"]) == {"gateway", "sequence_file", "asset_graph", "postgres"}
     apart = {process.pid, *facts["pids"].values()}
-    assert len(apart) == (3 if flags else 1)
+    assert len(apart) == (5 if flags else 2)
 
 
 @BOTH_MODES
@@ -127,7 +128,7 @@ def test_each_start_has_a_token_of_its_own(start: Starter, tmp_path: Path) -> No
 def test_after_the_end_no_address_and_no_token_are_left(start: Starter) -> None:
     shotline = start()
     assert shotline.stop() == 0
-    assert {path.name for path in shotline.data.iterdir()} == {"logs", "up.lock"}
+    assert {path.name for path in shotline.data.iterdir()} == {"logs", "token_key", "up.lock"}
 
 
 def test_a_second_start_names_the_running_process(start: Starter) -> None:
@@ -239,11 +240,11 @@ def test_ctrl_c_in_a_terminal_reaches_the_parent_only(start: Starter) -> None:
     """A terminal sends it to the whole process group; the parent alone knows the order of the drain."""
     shotline = start("--processes")
     groups = {os.getpgid(pid) for pid in shotline.children()}
-    assert len(groups) == 2
+    assert len(groups) == 3
     assert os.getpgid(shotline.pid) not in groups
 
 
-@pytest.mark.parametrize("part", ["sequence_file", "gateway"])
+@pytest.mark.parametrize("part", ["sequence_file", "gateway", "asset_graph"])
 def test_a_part_that_is_killed_is_started_again(start: Starter, tmp_path: Path, part: str) -> None:
     project = projects.crossing(tmp_path / "film")
     shotline = start("--processes")
@@ -258,7 +259,7 @@ def test_a_part_that_is_killed_is_started_again(start: Starter, tmp_path: Path, 
 
     wait_for(answers, f"{part} answers again")
     assert killed not in shotline.children()
-    assert len(shotline.children()) == 2
+    assert len(shotline.children()) == 3
     assert shotline.stop() == 0
 
 
@@ -305,7 +306,7 @@ def test_children_end_with_a_killed_parent_and_the_next_start_works(start: Start
     project = projects.crossing(tmp_path / "film")
     shotline = start("--processes")
     children = shotline.kill_parent()
-    assert len(children) == 2
+    assert len(children) == 3
     shotline.start()  # waits for the old children, which still hold the folder
     assert not any(map(is_running, children))
     shotline.ok("sequence:update-shot", prompt("After", project))
@@ -410,13 +411,13 @@ for number in range(400):
 def test_help_answers_without_loading_what_it_does_not_need() -> None:
     code = (
         "import sys, services.local.command\n"
-        "heavy = {'grpc', 'google.protobuf', 'uvicorn', 'orjson', 'services.sequence_file'} & set(sys.modules)\n"
+        "heavy = {'grpc', 'google.protobuf', 'uvicorn', 'orjson', 'asyncpg', 'sqlalchemy', 'services.sequence_file'} & set(sys.modules)\n"
         "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True, timeout=30)
     told = run("--help")
     assert told.returncode == 0
-    for command in ("up", "doctor", "project"):
+    for command in ("up", "doctor", "migrate", "token", "project"):
         assert command in told.stdout
 
 

@@ -41,6 +41,15 @@ def project_not_allowed() -> Fault:
     )
 
 
+def project_not_of_a_workspace() -> Fault:
+    """For a caller who holds some workspaces only."""
+    return Fault(
+        Code.PERMISSION_DENIED,
+        "PROJECT_NOT_ALLOWED",
+        "project folders belong to no workspace: a token that holds only some workspaces may not open them",
+    )
+
+
 def project_not_found(path: str) -> Fault:
     """No folder, or one that is not a project."""
     return Fault(

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from services.local.command import app
 from tests.e2e.conftest import REPOSITORY, Shotline
+from tests.postgres import without_settings
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Cli:
         self.data = data
 
     def __call__(self, *words: object, **variables: str) -> Typed:
-        """Run a command; a `project` command but `new` is told the data folder unless it says where to go."""
-        if words[0] == "project":
+        """Run a command; a `project` command but `new`, and a `film` command, is told the data folder unless it says
+        where to go."""
+        if words[0] in ("project", "film"):
             return self._here(*words, **variables)
         command, environment = self.command(*words, **variables)
         done = subprocess.run(
@@ -52,14 +54,14 @@ class Cli:
 
     def command(self, *words: object, **variables: str) -> tuple[list[str], dict[str, str]]:
         """What a process needs to be that command: its words and its environment."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
+        environment = without_settings()
         python_path = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "protos/gen/python")))
         command = [sys.executable, "-P", "-m", "services.local.command", *self._typed(words, variables)]
         return command, {**environment, "PYTHONPATH": python_path, "COLUMNS": "100", **variables}
 
     def _here(self, *words: object, **variables: str) -> Typed:
         """In this process: starting one takes ten times as long as what it does."""
-        environment = {name: None for name in os.environ if name.startswith("SHOTLINE_")}
+        environment = dict.fromkeys(os.environ.keys() - without_settings().keys())
         with contextlib.chdir(self.folder):
             done = CliRunner().invoke(
                 app, self._typed(words, variables), env={**environment, "COLUMNS": "100", **variables}
@@ -70,7 +72,7 @@ class Cli:
 
     def _typed(self, words: tuple[object, ...], variables: dict[str, str]) -> list[str]:
         typed = [str(word) for word in words]
-        asks = typed[:1] == ["project"] and typed[1:2] != ["new"] and "--help" not in typed
+        asks = typed[0] in ("project", "film") and typed[1:2] != ["new"] and "--help" not in typed
         if asks and self.data and not {"--data", "--address"} & {*typed} and "SHOTLINE_ADDRESS" not in variables:
             typed += ["--data", str(self.data)]
         return typed

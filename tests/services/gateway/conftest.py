@@ -14,7 +14,7 @@ from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as files_grpc
 from shotline.studio.v1 import studio_service_pb2_grpc as studio_grpc
 
-from gateway.backends import Backends, RemoteSequenceFiles
+from gateway.backends import AssetGraph, Backends, RemoteAssetGraph, RemoteSequenceFiles
 from gateway.forward import CONTRACTS
 from gateway.main import Gateway
 from gateway.settings import GatewaySettings
@@ -34,6 +34,7 @@ PROJECT = "/films/harbour"
 TOKEN = "a-token-for-tests"
 PAGE = "https://studio.example"
 PACKAGE = "shotline.sequence_file.v1"
+GRAPH = "shotline.asset_graph.v1"
 
 # Raw text as an editor writes it: spaces, number spellings and escapes of its own.
 OPENING = (
@@ -176,6 +177,12 @@ def more_addresses() -> dict[str, str]:
 
 
 @pytest.fixture
+def asset_graph() -> AssetGraph | None:
+    """The asset graph behind the gateway: none, but for tests that bring one."""
+    return None
+
+
+@pytest.fixture
 def limits() -> Limits:
     return Limits()
 
@@ -191,17 +198,20 @@ async def rig(
     tmp_path: Path,
     log: Log,
     backend: Backend,
+    asset_graph: AssetGraph | None,
     contracts: tuple[FileDescriptor, ...],
     more_addresses: dict[str, str],
     limits: Limits,
 ) -> AsyncIterator[Rig]:
     addresses = {PACKAGE: backend.address, **more_addresses}
     to_backend = open_channel(backend.address, service_configs=[service_config(PACKAGE)])
+    to_graph = open_channel(addresses.get(GRAPH, "127.0.0.1:1"), service_configs=[service_config(GRAPH)])
     door = new_door(log, limits)
     gateway = Gateway(
         new_settings(tmp_path, addresses),
         Backends(
             sequence_files=RemoteSequenceFiles(to_backend) if wiring == "remote" else backend.whole or backend.memory,
+            asset_graph=RemoteAssetGraph(to_graph) if asset_graph and wiring == "remote" else asset_graph,
             addresses=addresses,
         ),
         door,
@@ -212,3 +222,4 @@ async def rig(
         yield Rig(gateway, door, backend, tmp_path / "log", wiring, channel)
     await asyncio.wait_for(gateway.drain(), 10)
     await to_backend.close()
+    await to_graph.close()

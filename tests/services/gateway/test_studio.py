@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from shotline.asset_graph.v1 import asset_graph_service_pb2 as graph
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.studio.v1 import studio_service_pb2 as pb
 
@@ -177,13 +178,18 @@ async def test_the_service_knows_the_call_and_its_time(rig: Rig, monkeypatch: py
 @pytest.mark.parametrize(
     ("ours", "theirs", "more"),
     [
-        (pb.Shot.DESCRIPTOR, files.Shot.DESCRIPTOR, set()),
-        (pb.StoredIn.DESCRIPTOR, files.StoredIn.DESCRIPTOR, set()),
+        # What only a graph shot has.
+        (pb.Shot.DESCRIPTOR, files.Shot.DESCRIPTOR, {"structure_json"}),
+        (pb.StoredIn.DESCRIPTOR, files.StoredIn.DESCRIPTOR, {"workspace_id"}),
         (pb.ProjectChange.DESCRIPTOR, files.ProjectChange.DESCRIPTOR, set()),
         (pb.FileChange.DESCRIPTOR, files.FileChange.DESCRIPTOR, set()),
         (pb.ShotChange.DESCRIPTOR, files.ShotChange.DESCRIPTOR, set()),
         (pb.Origin.DESCRIPTOR, files.Origin.DESCRIPTOR, set()),
         (pb.WatchProgress.DESCRIPTOR, files.WatchProgress.DESCRIPTOR, set()),
+        (pb.AssetChange.DESCRIPTOR, graph.AssetChange.DESCRIPTOR, set()),
+        (pb.RelationshipChange.DESCRIPTOR, graph.RelationshipChange.DESCRIPTOR, set()),
+        (pb.SelectionNotice.DESCRIPTOR, graph.SelectionNotice.DESCRIPTOR, set()),
+        (pb.WatchProgress.DESCRIPTOR, graph.WatchProgress.DESCRIPTOR, {"log_id"}),
         (pb.GetShotsResponse.DESCRIPTOR, files.GetShotsResponse.DESCRIPTOR, {"sequence_id", "file"}),
     ],
 )
@@ -202,7 +208,9 @@ def test_messages_that_are_copied_by_wire_have_the_same_fields(
 
 def test_enums_have_the_same_numbers() -> None:
     assert dict(pb.UpdateMode.items()) == dict(files.UpdateMode.items())
+    assert dict(pb.UpdateMode.items()) == dict(graph.UpdateMode.items())
     assert dict(pb.ChangeKind.items()) == dict(files.ChangeKind.items())
+    assert dict(graph.ChangeKind.items()).items() <= dict(pb.ChangeKind.items()).items()
     assert dict(pb.Origin.Kind.items()) == dict(files.Origin.Kind.items())
 
 

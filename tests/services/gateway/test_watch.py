@@ -144,7 +144,7 @@ async def test_the_end_of_one_source_ends_all_and_says_which(rig: Rig) -> None:
     [
         (pb.WatchRequest(), "sources"),
         (pb.WatchRequest(sources=[source()] * 101), "sources"),
-        (pb.WatchRequest(sources=[source(), pb.WatchSource()]), "sources[1].project"),
+        (pb.WatchRequest(sources=[source(), pb.WatchSource()]), "sources[1]"),
         (pb.WatchRequest(sources=[source(after=-1)]), "after_revision"),
         *[
             (pb.WatchRequest(sources=[source()], progress_seconds=seconds), "progress_seconds")

@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class AssetGraphServiceStub:
-    """Reads the asset graph.
+    """Keeps the asset graph.
+
+    Errors of every method: INVALID_ARGUMENT INVALID_FIELD for a field that breaks its rule; UNAVAILABLE DATABASE_UNAVAILABLE
+    while PostgreSQL is away. Of every change besides: INVALID_ARGUMENT REQUEST_ID_REUSED, ABORTED TRANSACTION_ABORTED where
+    the database gave it up several times, RESOURCE_EXHAUSTED DISK_FULL, FAILED_PRECONDITION READ_ONLY.
     """
 
     def __init__(self, channel):
@@ -35,20 +39,384 @@ class AssetGraphServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListRules = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ListRules',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListRulesRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListRulesResponse.FromString,
+                _registered_method=True)
+        self.CreateAsset = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/CreateAsset',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateAssetRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+                _registered_method=True)
         self.GetAsset = channel.unary_unary(
                 '/shotline.asset_graph.v1.AssetGraphService/GetAsset',
                 request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetAssetRequest.SerializeToString,
                 response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
                 _registered_method=True)
+        self.BatchGetAssets = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/BatchGetAssets',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.BatchGetAssetsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.BatchGetAssetsResponse.FromString,
+                _registered_method=True)
+        self.ListAssets = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ListAssets',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListAssetsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListAssetsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAsset = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/UpdateAsset',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UpdateAssetRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+                _registered_method=True)
+        self.DeleteAsset = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/DeleteAsset',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteAssetRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteAssetResponse.FromString,
+                _registered_method=True)
+        self.UndeleteAsset = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/UndeleteAsset',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UndeleteAssetRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+                _registered_method=True)
+        self.ListDeletedAssets = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ListDeletedAssets',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListDeletedAssetsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListDeletedAssetsResponse.FromString,
+                _registered_method=True)
+        self.CreateRelationship = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/CreateRelationship',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateRelationshipRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Relationship.FromString,
+                _registered_method=True)
+        self.DeleteRelationship = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/DeleteRelationship',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteRelationshipRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteRelationshipResponse.FromString,
+                _registered_method=True)
+        self.MoveRelationship = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/MoveRelationship',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.MoveRelationshipRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Relationship.FromString,
+                _registered_method=True)
+        self.ListChildren = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ListChildren',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListChildrenRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListChildrenResponse.FromString,
+                _registered_method=True)
+        self.ListParents = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ListParents',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListParentsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListParentsResponse.FromString,
+                _registered_method=True)
+        self.CreateShot = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/CreateShot',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateShotRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+                _registered_method=True)
+        self.LinkShotAssets = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/LinkShotAssets',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkShotAssetsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkShotAssetsResponse.FromString,
+                _registered_method=True)
+        self.UnlinkShotAssets = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/UnlinkShotAssets',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UnlinkShotAssetsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UnlinkShotAssetsResponse.FromString,
+                _registered_method=True)
+        self.CreateShotTake = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/CreateShotTake',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateShotTakeRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Take.FromString,
+                _registered_method=True)
+        self.LinkTakeVideo = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/LinkTakeVideo',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkTakeVideoRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+                _registered_method=True)
+        self.ListShotTakes = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ListShotTakes',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListShotTakesRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListShotTakesResponse.FromString,
+                _registered_method=True)
+        self.SelectTake = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/SelectTake',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.SelectTakeRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Selection.FromString,
+                _registered_method=True)
+        self.GetSelectedTake = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/GetSelectedTake',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetSelectedTakeRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Selection.FromString,
+                _registered_method=True)
+        self.GetShotStructure = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/GetShotStructure',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetShotStructureRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ShotStructure.FromString,
+                _registered_method=True)
+        self.GetFilmStructure = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/GetFilmStructure',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmStructureRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmStructureResponse.FromString,
+                _registered_method=True)
+        self.GetFilmCost = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/GetFilmCost',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmCostRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.FilmCost.FromString,
+                _registered_method=True)
+        self.GetShotMetrics = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/GetShotMetrics',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetShotMetricsRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ShotMetrics.FromString,
+                _registered_method=True)
+        self.ApplyChanges = channel.unary_unary(
+                '/shotline.asset_graph.v1.AssetGraphService/ApplyChanges',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ApplyChangesRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ApplyChangesResponse.FromString,
+                _registered_method=True)
+        self.WatchChanges = channel.unary_stream(
+                '/shotline.asset_graph.v1.AssetGraphService/WatchChanges',
+                request_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.WatchChangesRequest.SerializeToString,
+                response_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.WatchChangesResponse.FromString,
+                _registered_method=True)
 
 
 class AssetGraphServiceServicer:
-    """Reads the asset graph.
+    """Keeps the asset graph.
+
+    Errors of every method: INVALID_ARGUMENT INVALID_FIELD for a field that breaks its rule; UNAVAILABLE DATABASE_UNAVAILABLE
+    while PostgreSQL is away. Of every change besides: INVALID_ARGUMENT REQUEST_ID_REUSED, ABORTED TRANSACTION_ABORTED where
+    the database gave it up several times, RESOURCE_EXHAUSTED DISK_FULL, FAILED_PRECONDITION READ_ONLY.
     """
+
+    def ListRules(self, request, context):
+        """Lists the types of assets and which relationships they may have: the rules that every change is checked against.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateAsset(self, request, context):
+        """Makes an asset of any type.
+        Errors: INVALID_ARGUMENT INVALID_METADATA, INVALID_JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetAsset(self, request, context):
         """Gets one asset.
-        Errors: NOT_FOUND for an id that does not exist or is another workspace's.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetAssets(self, request, context):
+        """Gets many assets by id, at most 1,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAssets(self, request, context):
+        """Lists the assets of a workspace that pass all filters.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateAsset(self, request, context):
+        """Changes members of an asset; what is not named stays. `selected: true` in a take's metadata selects it, `false` on
+        the selected take leaves its shot without one.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; ABORTED ETAG_MISMATCH with the current asset; INVALID_ARGUMENT INVALID_METADATA,
+        INVALID_JSON, IMMUTABLE_FIELD (a take's attempt number).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAsset(self, request, context):
+        """Deletes an asset with its relationships, and with a shot its takes. UndeleteAsset brings all of it back. What was
+        spent on it stays in the film's cost.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; ABORTED ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteAsset(self, request, context):
+        """Brings a deleted asset back with what was deleted together with it. Relationships whose other end is gone stay
+        deleted; an ordered one whose number was used meanwhile comes to the end; a shot's selection that was made
+        meanwhile stands.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; FAILED_PRECONDITION NOT_DELETED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeletedAssets(self, request, context):
+        """Lists the deleted assets of a workspace, the last deleted first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRelationship(self, request, context):
+        """Relates two assets of one workspace.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; INVALID_ARGUMENT RELATIONSHIP_TYPE_MISMATCH; ALREADY_EXISTS RELATIONSHIP_EXISTS (the
+        same edge, or one that its rule allows once), SEQUENCE_TAKEN; FAILED_PRECONDITION CYCLE with metadata `path`; INVALID_ARGUMENT
+        ATTEMPT_NUMBER_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRelationship(self, request, context):
+        """Ends a relationship. The assets stay.
+        Errors: NOT_FOUND RELATIONSHIP_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveRelationship(self, request, context):
+        """Gives an ordered child another place among its siblings. Only those between the old and the new place get another number.
+        Errors: NOT_FOUND RELATIONSHIP_NOT_FOUND; FAILED_PRECONDITION NOT_ORDERED (takes keep their attempt number, too).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChildren(self, request, context):
+        """Lists what an asset is related to, in order: by sequence, those without one last and as they were made.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListParents(self, request, context):
+        """Lists what is related to an asset ("which shots use this character"), as the relationships were made.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateShot(self, request, context):
+        """Makes a shot and, where they are named, puts it into a film or scene and links its assets.
+        Errors: as CreateAsset, CreateRelationship and LinkShotAssets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LinkShotAssets(self, request, context):
+        """Links characters, audio tracks, scripts and other assets to a shot, in the order given, behind those that are linked
+        already. What is linked already stays as it is. One link that fails leaves none of the call.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; INVALID_ARGUMENT RELATIONSHIP_TYPE_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlinkShotAssets(self, request, context):
+        """Ends such links. One that is not there is no error.
+        Errors: NOT_FOUND ASSET_NOT_FOUND for the shot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateShotTake(self, request, context):
+        """Makes a take: one attempt to generate a shot.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; ALREADY_EXISTS ATTEMPT_EXISTS; INVALID_ARGUMENT INVALID_METADATA.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LinkTakeVideo(self, request, context):
+        """Makes the video that a take produced, and links it.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; ALREADY_EXISTS RELATIONSHIP_EXISTS where the take has a video.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListShotTakes(self, request, context):
+        """Lists the takes of a shot by attempt number, each with its video.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SelectTake(self, request, context):
+        """Selects a take of a shot; the one that was selected before no longer is. An empty `take_id` leaves the shot without one.
+        Errors: NOT_FOUND ASSET_NOT_FOUND; FAILED_PRECONDITION NOT_A_TAKE_OF_THE_SHOT; ABORTED SELECTION_CHANGED where
+        `expected_take_id` is set and another take is selected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSelectedTake(self, request, context):
+        """Gets the selected take of a shot; one without is no error.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShotStructure(self, request, context):
+        """Gets a shot with all that belongs to it: linked assets, takes with their videos, the selection.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFilmStructure(self, request, context):
+        """Gets the shots of a film in playing order, each as GetShotStructure answers it. Of each film or scene its own shots come
+        first, then its scenes, both by sequence. A shot that is contained twice stands where it comes first.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFilmCost(self, request, context):
+        """Adds up what a film cost: everything it contains or uses, each asset once, failed, unselected and deleted takes
+        included.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShotMetrics(self, request, context):
+        """Gets the production figures of a shot: attempts, scores, cost, and who selected what when.
+        Errors: NOT_FOUND ASSET_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyChanges(self, request, context):
+        """Makes many changes of one workspace as one transaction: all of them or none.
+        Errors: those of the single changes, with metadata `change_index`, counted from 0.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchChanges(self, request, context):
+        """Follows the changes of a workspace: ordered, each revision once, whole and without gaps, whoever made it. The first
+        message is a progress message.
+        Errors: OUT_OF_RANGE REVISION_TOO_OLD; RESOURCE_EXHAUSTED and UNAVAILABLE as of every watch, with metadata `revision` to
+        go on behind.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -57,10 +425,145 @@ class AssetGraphServiceServicer:
 
 def add_AssetGraphServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRules,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListRulesRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListRulesResponse.SerializeToString,
+            ),
+            'CreateAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateAsset,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateAssetRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.SerializeToString,
+            ),
             'GetAsset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAsset,
                     request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetAssetRequest.FromString,
                     response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.SerializeToString,
+            ),
+            'BatchGetAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetAssets,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.BatchGetAssetsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.BatchGetAssetsResponse.SerializeToString,
+            ),
+            'ListAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAssets,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListAssetsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListAssetsResponse.SerializeToString,
+            ),
+            'UpdateAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAsset,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UpdateAssetRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.SerializeToString,
+            ),
+            'DeleteAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAsset,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteAssetRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteAssetResponse.SerializeToString,
+            ),
+            'UndeleteAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteAsset,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UndeleteAssetRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.SerializeToString,
+            ),
+            'ListDeletedAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeletedAssets,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListDeletedAssetsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListDeletedAssetsResponse.SerializeToString,
+            ),
+            'CreateRelationship': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRelationship,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateRelationshipRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Relationship.SerializeToString,
+            ),
+            'DeleteRelationship': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRelationship,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteRelationshipRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteRelationshipResponse.SerializeToString,
+            ),
+            'MoveRelationship': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveRelationship,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.MoveRelationshipRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Relationship.SerializeToString,
+            ),
+            'ListChildren': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChildren,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListChildrenRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListChildrenResponse.SerializeToString,
+            ),
+            'ListParents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListParents,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListParentsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListParentsResponse.SerializeToString,
+            ),
+            'CreateShot': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateShot,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateShotRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.SerializeToString,
+            ),
+            'LinkShotAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.LinkShotAssets,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkShotAssetsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkShotAssetsResponse.SerializeToString,
+            ),
+            'UnlinkShotAssets': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlinkShotAssets,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UnlinkShotAssetsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UnlinkShotAssetsResponse.SerializeToString,
+            ),
+            'CreateShotTake': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateShotTake,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateShotTakeRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Take.SerializeToString,
+            ),
+            'LinkTakeVideo': grpc.unary_unary_rpc_method_handler(
+                    servicer.LinkTakeVideo,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkTakeVideoRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.SerializeToString,
+            ),
+            'ListShotTakes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListShotTakes,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListShotTakesRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListShotTakesResponse.SerializeToString,
+            ),
+            'SelectTake': grpc.unary_unary_rpc_method_handler(
+                    servicer.SelectTake,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.SelectTakeRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Selection.SerializeToString,
+            ),
+            'GetSelectedTake': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSelectedTake,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetSelectedTakeRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Selection.SerializeToString,
+            ),
+            'GetShotStructure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShotStructure,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetShotStructureRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ShotStructure.SerializeToString,
+            ),
+            'GetFilmStructure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFilmStructure,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmStructureRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmStructureResponse.SerializeToString,
+            ),
+            'GetFilmCost': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFilmCost,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmCostRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.FilmCost.SerializeToString,
+            ),
+            'GetShotMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShotMetrics,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetShotMetricsRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ShotMetrics.SerializeToString,
+            ),
+            'ApplyChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyChanges,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ApplyChangesRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ApplyChangesResponse.SerializeToString,
+            ),
+            'WatchChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChanges,
+                    request_deserializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.WatchChangesRequest.FromString,
+                    response_serializer=shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.WatchChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -71,8 +574,66 @@ def add_AssetGraphServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AssetGraphService:
-    """Reads the asset graph.
+    """Keeps the asset graph.
+
+    Errors of every method: INVALID_ARGUMENT INVALID_FIELD for a field that breaks its rule; UNAVAILABLE DATABASE_UNAVAILABLE
+    while PostgreSQL is away. Of every change besides: INVALID_ARGUMENT REQUEST_ID_REUSED, ABORTED TRANSACTION_ABORTED where
+    the database gave it up several times, RESOURCE_EXHAUSTED DISK_FULL, FAILED_PRECONDITION READ_ONLY.
     """
+
+    @staticmethod
+    def ListRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ListRules',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListRulesRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/CreateAsset',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateAssetRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetAsset(request,
@@ -91,6 +652,681 @@ class AssetGraphService:
             '/shotline.asset_graph.v1.AssetGraphService/GetAsset',
             shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetAssetRequest.SerializeToString,
             shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/BatchGetAssets',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.BatchGetAssetsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.BatchGetAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ListAssets',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListAssetsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/UpdateAsset',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UpdateAssetRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/DeleteAsset',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteAssetRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteAssetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/UndeleteAsset',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UndeleteAssetRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeletedAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ListDeletedAssets',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListDeletedAssetsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListDeletedAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRelationship(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/CreateRelationship',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateRelationshipRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Relationship.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRelationship(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/DeleteRelationship',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteRelationshipRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.DeleteRelationshipResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveRelationship(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/MoveRelationship',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.MoveRelationshipRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Relationship.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChildren(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ListChildren',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListChildrenRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListChildrenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListParents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ListParents',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListParentsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListParentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateShot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/CreateShot',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateShotRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LinkShotAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/LinkShotAssets',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkShotAssetsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkShotAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlinkShotAssets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/UnlinkShotAssets',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UnlinkShotAssetsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.UnlinkShotAssetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateShotTake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/CreateShotTake',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.CreateShotTakeRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Take.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LinkTakeVideo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/LinkTakeVideo',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.LinkTakeVideoRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListShotTakes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ListShotTakes',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListShotTakesRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ListShotTakesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SelectTake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/SelectTake',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.SelectTakeRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Selection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSelectedTake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/GetSelectedTake',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetSelectedTakeRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.Selection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShotStructure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/GetShotStructure',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetShotStructureRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ShotStructure.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFilmStructure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/GetFilmStructure',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmStructureRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmStructureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFilmCost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/GetFilmCost',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetFilmCostRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.FilmCost.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShotMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/GetShotMetrics',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.GetShotMetricsRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ShotMetrics.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/ApplyChanges',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ApplyChangesRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.ApplyChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shotline.asset_graph.v1.AssetGraphService/WatchChanges',
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.WatchChangesRequest.SerializeToString,
+            shotline_dot_asset__graph_dot_v1_dot_asset__graph__service__pb2.WatchChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,9 @@ class _UpdateModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateMode
     UPDATE_MODE_MERGE_PATCH: _UpdateMode.ValueType  # 1
     """JSON Merge Patch (RFC 7396): objects merge member by member, null removes a member."""
     UPDATE_MODE_REPLACE_TOP_LEVEL: _UpdateMode.ValueType  # 2
-    """Each top-level member replaces the shot's member whole, as Object.assign does; null is stored."""
+    """Each top-level member replaces the shot's member whole, as Object.assign does; null is stored. Of a graph shot that
+    goes for the members of its metadata.
+    """
 
 class UpdateMode(_UpdateMode, metaclass=_UpdateModeEnumTypeWrapper):
     """How `updates_json` is applied to a shot."""
@@ -44,7 +46,9 @@ UPDATE_MODE_UNSPECIFIED: UpdateMode.ValueType  # 0
 UPDATE_MODE_MERGE_PATCH: UpdateMode.ValueType  # 1
 """JSON Merge Patch (RFC 7396): objects merge member by member, null removes a member."""
 UPDATE_MODE_REPLACE_TOP_LEVEL: UpdateMode.ValueType  # 2
-"""Each top-level member replaces the shot's member whole, as Object.assign does; null is stored."""
+"""Each top-level member replaces the shot's member whole, as Object.assign does; null is stored. Of a graph shot that
+goes for the members of its metadata.
+"""
 Global___UpdateMode: _TypeAlias = UpdateMode  # noqa: Y015
 
 class _ChangeKind:
@@ -91,6 +95,7 @@ class ShotTarget(_message.Message):
 
     SEQUENCE_SHOT_FIELD_NUMBER: _builtins.int
     PROJECT_SHOT_FIELD_NUMBER: _builtins.int
+    GRAPH_SHOT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def sequence_shot(self) -> Global___SequenceShot:
         """A shot of a named sequence. It never falls back to another place."""
@@ -99,21 +104,48 @@ class ShotTarget(_message.Message):
     def project_shot(self) -> Global___ProjectShot:
         """A shot of a project: the sequence files are searched, then project.json."""
 
+    @_builtins.property
+    def graph_shot(self) -> Global___GraphShot:
+        """A shot of the asset graph."""
+
     def __init__(
         self,
         *,
         sequence_shot: Global___SequenceShot | None = ...,
         project_shot: Global___ProjectShot | None = ...,
+        graph_shot: Global___GraphShot | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["project_shot", b"project_shot", "sequence_shot", b"sequence_shot", "target", b"target"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["graph_shot", b"graph_shot", "project_shot", b"project_shot", "sequence_shot", b"sequence_shot", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_shot", b"project_shot", "sequence_shot", b"sequence_shot", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["graph_shot", b"graph_shot", "project_shot", b"project_shot", "sequence_shot", b"sequence_shot", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["sequence_shot", "project_shot"]  # noqa: Y015
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["sequence_shot", "project_shot", "graph_shot"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
 
 Global___ShotTarget: _TypeAlias = ShotTarget  # noqa: Y015
+
+@_typing.final
+class GraphShot(_message.Message):
+    """A shot of the asset graph."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    shot_id: _builtins.str
+    """UUID of the shot. Required."""
+    def __init__(
+        self,
+        *,
+        shot_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GraphShot: _TypeAlias = GraphShot  # noqa: Y015
 
 @_typing.final
 class SequenceShot(_message.Message):
@@ -179,19 +211,25 @@ class StoredIn(_message.Message):
 
     FILE_FIELD_NUMBER: _builtins.int
     SEQUENCE_ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     file: _builtins.str
-    """Path relative to the project folder, e.g. "sequences/sequence_001.json" or "project.json"."""
+    """Path relative to the project folder, e.g. "sequences/sequence_001.json" or "project.json"; empty for a shot of the
+    asset graph.
+    """
     sequence_id: _builtins.str
     """Id of the sequence that holds the shot; empty for a shot of project.json."""
+    workspace_id: _builtins.str
+    """Workspace of a shot of the asset graph; empty for any other."""
     def __init__(
         self,
         *,
         file: _builtins.str = ...,
         sequence_id: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "sequence_id", b"sequence_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "sequence_id", b"sequence_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -208,14 +246,24 @@ class Shot(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     STORED_IN_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    STRUCTURE_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The shot's id as text."""
     document_json: _builtins.str
-    """The whole shot: one JSON object, byte for byte as the file has it."""
+    """The whole shot: one JSON object, byte for byte as the file has it. Of a graph shot the object of `id`, `workspace_id`,
+    `type`, `name`, `url`, `duration`, `generation_cost` (text), `metadata`, `etag`, `create_time` and `update_time`.
+    """
     etag: _builtins.str
     """Strong hash of the shot's content, 32 hexadecimal digits."""
     revision: _builtins.int
-    """In the answer to a change: its revision, as Watch counts them for the project; 0 where nothing changed, and in reads."""
+    """In the answer to a change: its revision, as Watch counts them for the project or workspace; 0 where nothing
+    changed, and in reads.
+    """
+    structure_json: _builtins.str
+    """Of a graph shot, in GetShot and SelectTake: what belongs to it, one JSON object `{"links": {"uses_character": [asset, …], …},
+    "takes": [take, …], "selected_take_id": …, "selected_video": asset or null}`; an asset as in `document_json`, with its
+    `sequence`, a take with its `video` besides.
+    """
     @_builtins.property
     def stored_in(self) -> Global___StoredIn:
         """Where the shot is stored. Absent in GetShotsResponse: all stand in the sequence that was asked for."""
@@ -228,10 +276,11 @@ class Shot(_message.Message):
         etag: _builtins.str = ...,
         stored_in: Global___StoredIn | None = ...,
         revision: _builtins.int = ...,
+        structure_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["stored_in", b"stored_in"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "revision", b"revision", "stored_in", b"stored_in"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "etag", b"etag", "id", b"id", "revision", b"revision", "stored_in", b"stored_in", "structure_json", b"structure_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -325,7 +374,9 @@ class UpdateShotRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     updates_json: _builtins.str
-    """A JSON object of changes; `{}` changes nothing. Required."""
+    """A JSON object of changes; `{}` changes nothing. Of a graph shot `name`, `url`, `duration`, `generation_cost` and `metadata` can
+    be changed. Required.
+    """
     mode: Global___UpdateMode.ValueType
     """How the changes are applied."""
     etag: _builtins.str
@@ -508,6 +559,156 @@ class GetShotRequest(_message.Message):
 Global___GetShotRequest: _TypeAlias = GetShotRequest  # noqa: Y015
 
 @_typing.final
+class GetFilmRequest(_message.Message):
+    """Request of GetFilm."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILM_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    film_id: _builtins.str
+    """UUID of the film, or of a scene. Required."""
+    page_size: _builtins.int
+    """Largest number of shots on the page; 0 means 100, capped at 1,000 and at 3 MiB."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        film_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film_id", b"film_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetFilmRequest: _TypeAlias = GetFilmRequest  # noqa: Y015
+
+@_typing.final
+class Film(_message.Message):
+    """A film, or one page of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DOCUMENT_JSON_FIELD_NUMBER: _builtins.int
+    SCENES_JSON_FIELD_NUMBER: _builtins.int
+    FINAL_EDITS_JSON_FIELD_NUMBER: _builtins.int
+    SHOTS_FIELD_NUMBER: _builtins.int
+    SHOT_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID of the film."""
+    document_json: _builtins.str
+    """The film itself: one JSON object, as `Shot.document_json` of a graph shot. On the first page only."""
+    scenes_json: _builtins.str
+    """All its scenes in playing order: a JSON array of such objects, each with `scene_ids` (those that contain it, the outermost
+    first) and `sequence`. On the first page only.
+    """
+    final_edits_json: _builtins.str
+    """Its final edits: a JSON array of such objects. On the first page only."""
+    shot_count: _builtins.int
+    """Number of shots of the whole film."""
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last one."""
+    @_builtins.property
+    def shots(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilmShot]:
+        """The shots of this page in playing order."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        document_json: _builtins.str = ...,
+        scenes_json: _builtins.str = ...,
+        final_edits_json: _builtins.str = ...,
+        shots: _abc.Iterable[Global___FilmShot] | None = ...,
+        shot_count: _builtins.int = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_json", b"document_json", "final_edits_json", b"final_edits_json", "id", b"id", "next_page_token", b"next_page_token", "scenes_json", b"scenes_json", "shot_count", b"shot_count", "shots", b"shots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Film: _TypeAlias = Film  # noqa: Y015
+
+@_typing.final
+class FilmShot(_message.Message):
+    """A shot of a film."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_FIELD_NUMBER: _builtins.int
+    SCENE_IDS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """Its place in playing order, from 1."""
+    @_builtins.property
+    def shot(self) -> Global___Shot:
+        """The shot, with `structure_json`."""
+
+    @_builtins.property
+    def scene_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of the scenes that contain it, the outermost first."""
+
+    def __init__(
+        self,
+        *,
+        shot: Global___Shot | None = ...,
+        scene_ids: _abc.Iterable[_builtins.str] | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shot", b"shot"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "scene_ids", b"scene_ids", "shot", b"shot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilmShot: _TypeAlias = FilmShot  # noqa: Y015
+
+@_typing.final
+class SelectTakeRequest(_message.Message):
+    """Request of SelectTake."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    TAKE_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_TAKE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    shot_id: _builtins.str
+    """UUID of the shot. Required."""
+    take_id: _builtins.str
+    """UUID of the take; empty: none is selected."""
+    expected_take_id: _builtins.str
+    """UUID of the take that the caller saw selected; empty text: none was. Absent: not checked."""
+    request_id: _builtins.str
+    """UUID of this change: sent twice, it is made once. Empty: not protected."""
+    def __init__(
+        self,
+        *,
+        shot_id: _builtins.str = ...,
+        take_id: _builtins.str = ...,
+        expected_take_id: _builtins.str | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_take_id", b"_expected_take_id", "expected_take_id", b"expected_take_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_take_id", b"_expected_take_id", "expected_take_id", b"expected_take_id", "request_id", b"request_id", "shot_id", b"shot_id", "take_id", b"take_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_take_id: _TypeAlias = _typing.Literal["expected_take_id"]  # noqa: Y015
+    _WhichOneofArgType__expected_take_id: _TypeAlias = _typing.Literal["_expected_take_id", b"_expected_take_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_take_id) -> _WhichOneofReturnType__expected_take_id | None: ...
+
+Global___SelectTakeRequest: _TypeAlias = SelectTakeRequest  # noqa: Y015
+
+@_typing.final
 class WatchRequest(_message.Message):
     """Request of Watch."""
 
@@ -542,20 +743,26 @@ class WatchSource(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_FIELD_NUMBER: _builtins.int
+    WORKSPACE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def project(self) -> Global___ProjectSource:
         """The sequence files of a project."""
+
+    @_builtins.property
+    def workspace(self) -> Global___WorkspaceSource:
+        """A workspace of the asset graph."""
 
     def __init__(
         self,
         *,
         project: Global___ProjectSource | None = ...,
+        workspace: Global___WorkspaceSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "source", b"source", "workspace", b"workspace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project", "source", b"source", "workspace", b"workspace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["project"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["project", "workspace"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
@@ -596,6 +803,36 @@ class ProjectSource(_message.Message):
 Global___ProjectSource: _TypeAlias = ProjectSource  # noqa: Y015
 
 @_typing.final
+class WorkspaceSource(_message.Message):
+    """A workspace of the asset graph."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    AFTER_REVISION_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """The workspace. Required."""
+    after_revision: _builtins.int
+    """The last revision that the caller has seen: the watch begins behind it. Unset: from now on. 0: from the
+    first revision that is kept (24 hours).
+    """
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        after_revision: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_revision: _TypeAlias = _typing.Literal["after_revision"]  # noqa: Y015
+    _WhichOneofArgType__after_revision: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_revision) -> _WhichOneofReturnType__after_revision | None: ...
+
+Global___WorkspaceSource: _TypeAlias = WorkspaceSource  # noqa: Y015
+
+@_typing.final
 class WatchResponse(_message.Message):
     """Response of Watch."""
 
@@ -603,12 +840,16 @@ class WatchResponse(_message.Message):
 
     SOURCE_FIELD_NUMBER: _builtins.int
     PROJECT_PATH_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     PROJECT_CHANGE_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    GRAPH_CHANGE_FIELD_NUMBER: _builtins.int
     source: _builtins.int
     """Index of the source among those of the request, from 0."""
     project_path: _builtins.str
-    """The project, as the request names it."""
+    """The project, as the request names it; empty for another source."""
+    workspace_id: _builtins.str
+    """The workspace, as the request names it; empty for another source."""
     @_builtins.property
     def project_change(self) -> Global___ProjectChange:
         """A revision of a project."""
@@ -617,19 +858,25 @@ class WatchResponse(_message.Message):
     def progress(self) -> Global___WatchProgress:
         """Where the watch of the source is; sent at first and when nothing happens."""
 
+    @_builtins.property
+    def graph_change(self) -> Global___GraphChange:
+        """A revision of a workspace."""
+
     def __init__(
         self,
         *,
         source: _builtins.int = ...,
         project_path: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
         project_change: Global___ProjectChange | None = ...,
         progress: Global___WatchProgress | None = ...,
+        graph_change: Global___GraphChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "progress", b"progress", "project_change", b"project_change"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["graph_change", b"graph_change", "message", b"message", "progress", b"progress", "project_change", b"project_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "progress", b"progress", "project_change", b"project_change", "project_path", b"project_path", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["graph_change", b"graph_change", "message", b"message", "progress", b"progress", "project_change", b"project_change", "project_path", b"project_path", "source", b"source", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["project_change", "progress"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["project_change", "progress", "graph_change"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -646,7 +893,7 @@ class WatchProgress(_message.Message):
     revision: _builtins.int
     """Everything up to this revision has been sent: go on behind it."""
     log_id: _builtins.str
-    """In which log revisions are counted; changes when the project's `.shotline` was deleted."""
+    """In which log revisions are counted; changes when the project's `.shotline` was deleted. Empty for a workspace."""
     def __init__(
         self,
         *,
@@ -660,6 +907,170 @@ class WatchProgress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchProgress: _TypeAlias = WatchProgress  # noqa: Y015
+
+@_typing.final
+class GraphChange(_message.Message):
+    """One revision of a workspace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    ASSETS_FIELD_NUMBER: _builtins.int
+    RELATIONSHIPS_FIELD_NUMBER: _builtins.int
+    SELECTIONS_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """Its number: one more than that of the revision before."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """Who. Of direct SQL the principal is the database role."""
+
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssetChange]:
+        """The assets that changed, each once."""
+
+    @_builtins.property
+    def relationships(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelationshipChange]:
+        """The relationships that changed, each once."""
+
+    @_builtins.property
+    def selections(self) -> _containers.RepeatedCompositeFieldContainer[Global___SelectionNotice]:
+        """The shots whose selected take changed."""
+
+    def __init__(
+        self,
+        *,
+        revision: _builtins.int = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        origin: Global___Origin | None = ...,
+        assets: _abc.Iterable[Global___AssetChange] | None = ...,
+        relationships: _abc.Iterable[Global___RelationshipChange] | None = ...,
+        selections: _abc.Iterable[Global___SelectionNotice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "create_time", b"create_time", "origin", b"origin", "relationships", b"relationships", "revision", b"revision", "selections", b"selections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GraphChange: _TypeAlias = GraphChange  # noqa: Y015
+
+@_typing.final
+class AssetChange(_message.Message):
+    """An asset that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    kind: Global___ChangeKind.ValueType
+    """What became of it."""
+    type: _builtins.str
+    """Its type."""
+    name: _builtins.str
+    """Its name, at most the first 200 characters."""
+    etag: _builtins.str
+    """Its etag after the change; empty where it is gone."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        type: _builtins.str = ...,
+        name: _builtins.str = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "id", b"id", "kind", b"kind", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssetChange: _TypeAlias = AssetChange  # noqa: Y015
+
+@_typing.final
+class RelationshipChange(_message.Message):
+    """A relationship that changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PARENT_ASSET_ID_FIELD_NUMBER: _builtins.int
+    CHILD_ASSET_ID_FIELD_NUMBER: _builtins.int
+    RELATIONSHIP_TYPE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID."""
+    kind: Global___ChangeKind.ValueType
+    """What became of it; a moved one is updated."""
+    parent_asset_id: _builtins.str
+    """UUID of the parent."""
+    child_asset_id: _builtins.str
+    """UUID of the child."""
+    relationship_type: _builtins.str
+    """Its type."""
+    sequence: _builtins.int
+    """Its place; absent where it has none."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        kind: Global___ChangeKind.ValueType = ...,
+        parent_asset_id: _builtins.str = ...,
+        child_asset_id: _builtins.str = ...,
+        relationship_type: _builtins.str = ...,
+        sequence: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "sequence", b"sequence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sequence", b"_sequence", "child_asset_id", b"child_asset_id", "id", b"id", "kind", b"kind", "parent_asset_id", b"parent_asset_id", "relationship_type", b"relationship_type", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
+
+Global___RelationshipChange: _TypeAlias = RelationshipChange  # noqa: Y015
+
+@_typing.final
+class SelectionNotice(_message.Message):
+    """A shot whose selected take changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    TAKE_ID_FIELD_NUMBER: _builtins.int
+    PREVIOUS_TAKE_ID_FIELD_NUMBER: _builtins.int
+    shot_id: _builtins.str
+    """UUID of the shot."""
+    take_id: _builtins.str
+    """UUID of the selected take; empty where none is."""
+    previous_take_id: _builtins.str
+    """UUID of the take before; empty where there was none."""
+    def __init__(
+        self,
+        *,
+        shot_id: _builtins.str = ...,
+        take_id: _builtins.str = ...,
+        previous_take_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["previous_take_id", b"previous_take_id", "shot_id", b"shot_id", "take_id", b"take_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SelectionNotice: _TypeAlias = SelectionNotice  # noqa: Y015
 
 @_typing.final
 class Origin(_message.Message):

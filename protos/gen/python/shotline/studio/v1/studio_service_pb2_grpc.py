@@ -58,6 +58,16 @@ class StudioServiceStub:
                 request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetShotRequest.SerializeToString,
                 response_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.FromString,
                 _registered_method=True)
+        self.GetFilm = channel.unary_unary(
+                '/shotline.studio.v1.StudioService/GetFilm',
+                request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetFilmRequest.SerializeToString,
+                response_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Film.FromString,
+                _registered_method=True)
+        self.SelectTake = channel.unary_unary(
+                '/shotline.studio.v1.StudioService/SelectTake',
+                request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.SelectTakeRequest.SerializeToString,
+                response_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/shotline.studio.v1.StudioService/Watch',
                 request_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.WatchRequest.SerializeToString,
@@ -108,6 +118,22 @@ class StudioServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetFilm(self, request, context):
+        """Gets a film of the asset graph with its shots in playing order, each with its linked assets, takes and selected video.
+        Errors: those of the asset graph.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SelectTake(self, request, context):
+        """Selects a take of a graph shot; the one that was selected before no longer is.
+        Errors: those of the asset graph.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Follows the changes of several sources as one stream. Each source's changes come in order, each revision
         once, whole and without gaps; its first message is always a progress message.
@@ -149,6 +175,16 @@ def add_StudioServiceServicer_to_server(servicer, server):
             'GetShot': grpc.unary_unary_rpc_method_handler(
                     servicer.GetShot,
                     request_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetShotRequest.FromString,
+                    response_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.SerializeToString,
+            ),
+            'GetFilm': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFilm,
+                    request_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetFilmRequest.FromString,
+                    response_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Film.SerializeToString,
+            ),
+            'SelectTake': grpc.unary_unary_rpc_method_handler(
+                    servicer.SelectTake,
+                    request_deserializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.SelectTakeRequest.FromString,
                     response_serializer=shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
@@ -273,6 +309,60 @@ class StudioService:
             target,
             '/shotline.studio.v1.StudioService/GetShot',
             shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetShotRequest.SerializeToString,
+            shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFilm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.studio.v1.StudioService/GetFilm',
+            shotline_dot_studio_dot_v1_dot_studio__service__pb2.GetFilmRequest.SerializeToString,
+            shotline_dot_studio_dot_v1_dot_studio__service__pb2.Film.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SelectTake(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shotline.studio.v1.StudioService/SelectTake',
+            shotline_dot_studio_dot_v1_dot_studio__service__pb2.SelectTakeRequest.SerializeToString,
             shotline_dot_studio_dot_v1_dot_studio__service__pb2.Shot.FromString,
             options,
             channel_credentials,

@@ -35,6 +35,14 @@ class StudioServiceStub:
     """Gets all sequences of a project in playing order, and names the files that cannot be read."""
     GetShot: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.GetShotRequest, _studio_service_pb2.Shot]
     """Gets one shot wherever it lives."""
+    GetFilm: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.GetFilmRequest, _studio_service_pb2.Film]
+    """Gets a film of the asset graph with its shots in playing order, each with its linked assets, takes and selected video.
+    Errors: those of the asset graph.
+    """
+    SelectTake: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.SelectTakeRequest, _studio_service_pb2.Shot]
+    """Selects a take of a graph shot; the one that was selected before no longer is.
+    Errors: those of the asset graph.
+    """
     Watch: _aio.UnaryStreamMultiCallable[_studio_service_pb2.WatchRequest, _studio_service_pb2.WatchResponse]
     """Follows the changes of several sources as one stream. Each source's changes come in order, each revision
     once, whole and without gaps; its first message is always a progress message.
@@ -90,6 +98,26 @@ class StudioServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_studio_service_pb2.GetShotRequest, _abc.Awaitable[_studio_service_pb2.Shot]],
     ) -> _abc.Awaitable[_studio_service_pb2.Shot]:
         """Gets one shot wherever it lives."""
+
+    @_abc_1.abstractmethod
+    def GetFilm(
+        self,
+        request: _studio_service_pb2.GetFilmRequest,
+        context: _aio.ServicerContext[_studio_service_pb2.GetFilmRequest, _abc.Awaitable[_studio_service_pb2.Film]],
+    ) -> _abc.Awaitable[_studio_service_pb2.Film]:
+        """Gets a film of the asset graph with its shots in playing order, each with its linked assets, takes and selected video.
+        Errors: those of the asset graph.
+        """
+
+    @_abc_1.abstractmethod
+    def SelectTake(
+        self,
+        request: _studio_service_pb2.SelectTakeRequest,
+        context: _aio.ServicerContext[_studio_service_pb2.SelectTakeRequest, _abc.Awaitable[_studio_service_pb2.Shot]],
+    ) -> _abc.Awaitable[_studio_service_pb2.Shot]:
+        """Selects a take of a graph shot; the one that was selected before no longer is.
+        Errors: those of the asset graph.
+        """
 
     @_abc_1.abstractmethod
     def Watch(

@@ -1,0 +1,536 @@
+"""Changes of one transaction, in their order, with as few statements as that order allows.
+
+New assets and relationships that follow one another are decided here, one after the other, from one look at what is
+there, and written together; so are changes of several assets, deletions, and selections. What is decided is what would
+be, were each made for itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from typing import TypeVar
+from uuid import UUID
+
+from services.asset_graph.domain import faults, metadata
+from services.asset_graph.domain.changing import (
+    ATTEMPT,
+    VIDEO,
+    Addition,
+    Alter,
+    End,
+    MakeAsset,
+    MakeTake,
+    MakeVideo,
+    Move,
+    Operation,
+    Relate,
+    Remove,
+    Select,
+    Step,
+)
+from services.asset_graph.domain.metadata import MOST_ATTEMPTS
+from services.asset_graph.domain.model import Asset, Relationship
+from services.asset_graph.domain.ports import (
+    EdgeKey,
+    EdgeRefused,
+    Graph,
+    Knowledge,
+    NewAsset,
+    NewEdge,
+    ParentsOf,
+    Place,
+    Question,
+    Siblings,
+)
+from services.asset_graph.domain.ports import End as KnownEnd
+from services.asset_graph.domain.rules import RelationshipType, relationship_type
+from services.kernel.faults import Current, Fault, invalid_field
+from services.kernel.strict_json import Json, Number, dumps
+
+MOST_NAME = 1 << 20  # bytes
+MOST_SEQUENCE = 2**31 - 1
+
+T = TypeVar("T")
+_Indexed = tuple[int | None, T]
+
+
+class Batch:
+    """Carries out steps on one graph, and knows afterwards what became of them."""
+
+    def __init__(self, graph: Graph, *, whole: bool = True) -> None:
+        """whole: answers need everything of what was made, not only its etag."""
+        self._graph = graph
+        self._whole = whole
+        self.assets: dict[UUID, Asset] = {}  # what was made or changed, of a whole batch
+        self.etags: dict[UUID, str] = {}  # as they were when the asset was written
+        self.relationships: dict[EdgeKey, Relationship] = {}  # made or met, of a whole batch
+        self.made: list[EdgeKey] = []  # relationships that are new, of a whole batch
+        self.ended: set[EdgeKey] = set()
+        self.removed: list[UUID] = []  # each asset followed by what went with it
+        self.lasting = True  # whether `etags` are those of the end
+
+    async def carry_out(self, steps: Iterable[Step]) -> None:
+        """Carry out all steps. Faults name the step that they come from in metadata `change_index`."""
+        indexed = ((step.change_index, operation) for step in steps for operation in step.operations)
+        for kind, run in groupby(indexed, key=lambda each: _kind(each[1])):
+            operations = list(run)
+            if kind is Addition:
+                additions = _Additions(self, self._graph, self._whole)
+                await additions.carry_out([(at, each) for at, each in operations if isinstance(each, Addition)])
+                continue
+            self.lasting = False
+            if kind is Alter:
+                for alters in _apart([(at, each) for at, each in operations if isinstance(each, Alter)], _altered):
+                    await self._alter(alters)
+            elif kind is Remove:
+                await self._remove([(at, each) for at, each in operations if isinstance(each, Remove)])
+            elif kind is End:
+                await self._end([(at, each) for at, each in operations if isinstance(each, End)])
+            elif kind is Select:
+                selects = [(at, each) for at, each in operations if isinstance(each, Select)]
+                for group in _apart(selects, lambda wish: wish.shot):
+                    await self._select(group)
+            else:
+                for at, each in operations:
+                    assert isinstance(each, Move)
+                    with _of(at):
+                        await self._move(each)
+
+    async def results(self, steps: Iterable[Step]) -> tuple[Mapping[UUID, str], Mapping[UUID, bool]]:
+        """Of what the steps made or changed: etags of the assets, and whether each relationship is there, now."""
+        edges = {
+            operation.id
+            for step in steps
+            for operation in step.operations
+            if isinstance(operation, Relate) and operation.id == step.subject
+        }
+        assets = {step.subject for step in steps if step.subject is not None} - edges
+        if not self.lasting:
+            there = set(await self._graph.relationships(edges)) if edges else set()
+            return await self._graph.etags(assets), {edge: edge in there for edge in edges}
+        etags = self.etags
+        if others := assets - etags.keys():
+            etags = {**etags, **await self._graph.etags(others)}
+        return etags, dict.fromkeys(edges, True)
+
+    async def _alter(self, operations: Sequence[_Indexed[Alter]]) -> None:
+        known = await self._graph.known({operation.id for _, operation in operations})
+        contents: list[NewAsset] = []
+        for index, wish in operations:
+            with _of(index):
+                if (there := known.get(wish.id)) is None:
+                    raise faults.asset_not_found(wish.id)
+                if wish.etag and wish.etag != there.asset.etag:
+                    document = await self._graph.document(wish.id)
+                    raise faults.etag_mismatch(Current(etag=there.asset.etag, document_json=document))
+                contents.append(_content(there.asset, there.attempt, wish))
+                self.assets[wish.id] = there.asset
+        written = await self._graph.update(contents)
+        self.assets.update(written)
+
+    async def _remove(self, operations: Sequence[_Indexed[Remove]]) -> None:
+        known = await self._graph.known({operation.id for _, operation in operations})
+        gone: dict[UUID, None] = {}
+        for index, wish in operations:
+            with _of(index):
+                there = known.get(wish.id)
+                if there is None or wish.id in gone:
+                    raise faults.asset_not_found(wish.id)
+                if wish.etag and wish.etag != there.asset.etag:
+                    document = await self._graph.document(wish.id)
+                    raise faults.etag_mismatch(Current(etag=there.asset.etag, document_json=document))
+                gone[wish.id] = None
+                gone.update(dict.fromkeys(there.takes))
+        await self._graph.remove([operation.id for _, operation in operations])
+        self.removed += gone
+
+    async def _end(self, operations: Sequence[_Indexed[End]]) -> None:
+        there = set(await self._graph.end({operation.key for _, operation in operations}))
+        self.ended |= there
+        for index, wish in operations:
+            with _of(index):
+                if wish.key not in there:
+                    raise faults.relationship_not_found(wish.key.type, wish.key.parent, wish.key.child)
+                there.remove(wish.key)
+
+    async def _move(self, wish: Move) -> None:
+        key, to = wish.key, wish.to
+        rule = _rule(key.type)
+        if not rule.ordered or key.type == ATTEMPT:
+            raise faults.not_ordered(key.type)
+        if key.child in (to.after, to.before):
+            raise invalid_field("place", "must be another sibling")
+        moved = await self._graph.move(key, to)
+        if moved.relationship is None:
+            raise faults.relationship_not_found(key.type, key.parent, key.child)
+        if not moved.sibling_found:
+            raise faults.relationship_not_found(key.type, key.parent, to.after or to.before)
+        self.relationships[key] = moved.relationship
+
+    async def _select(self, operations: Sequence[_Indexed[Select]]) -> None:
+        pairs = [(operation.shot, operation.take) for _, operation in operations]
+        ends = (await self._graph.ask(_about_ends(shot for shot, _ in pairs))).ends
+        shots, takes = await self._graph.shots(pairs)
+        wanted: list[tuple[UUID, UUID | None]] = []
+        for index, wish in operations:
+            with _of(index):
+                _must_be(ends, wish.shot, "shot", "shot_id")
+                selected = shots.get(wish.shot)
+                if wish.expected is not None and wish.expected != (selected or "none"):
+                    raise faults.selection_changed(selected or "")
+                if wish.take and wish.take not in takes:
+                    if not (await self._graph.ask(_about_ends([wish.take]))).ends:
+                        raise faults.asset_not_found(wish.take)
+                    raise faults.not_a_take_of_the_shot(wish.take, wish.shot)
+                if wish.take != selected:
+                    wanted.append((wish.shot, wish.take))
+        if wanted:
+            await self._graph.select(wanted)
+
+
+class _Additions:
+    """New assets and relationships that follow one another."""
+
+    def __init__(self, batch: Batch, graph: Graph, whole: bool) -> None:
+        self._batch = batch
+        self._graph = graph
+        self._whole = whole
+        self._known = Knowledge.empty()
+        self._assets: list[NewAsset] = []
+        self._edges: list[_Indexed[NewEdge]] = []
+        self._new: dict[EdgeKey, UUID] = {}  # relationships that were decided here
+        self._selecting: set[UUID] = set()  # shots of which a take gets selected by what is to be written
+
+    async def carry_out(self, operations: Sequence[_Indexed[Addition]]) -> None:
+        """Decide about each, then write all."""
+        question = _question(operation for _, operation in operations)
+        if question:
+            self._known = await self._graph.ask(question)
+            if places := _wished_places(operations, self._known) - question.places:
+                more = await self._graph.ask(replace(Question.empty(), places=places))
+                self._known.places.update(more.places)
+                self._known.former.update(more.former)
+        index = None
+        try:
+            for index, operation in operations:
+                if isinstance(operation, MakeAsset):
+                    self._make(operation.asset, operation.members)
+                elif isinstance(operation, Relate):
+                    await self._relate(index, operation)
+                elif isinstance(operation, MakeTake):
+                    await self._make_take(index, operation)
+                else:
+                    self._make_video(index, operation)
+        except Fault as fault:
+            _name_change(fault, index)
+            raise
+        await self._write()
+
+    def _make(self, asset: NewAsset, members: Mapping[str, Json]) -> None:
+        take: Mapping[str, Json] = members if asset.type == "shot_take" else {}
+        number = take.get("attempt_number")
+        self._assets.append(asset)
+        self._known.ends[asset.id] = KnownEnd(
+            type=asset.type,
+            name=asset.name,
+            wished_attempt=int(float(number)) if isinstance(number, Number) else None,
+            wished_selected=take.get("selected") is True,
+        )
+
+    async def _relate(self, index: int | None, wish: Relate) -> None:
+        key, rule, known = wish.key, _rule(wish.key.type), self._known
+        if wish.shot_field:
+            _must_be(known.ends, key.parent, "shot", wish.shot_field)
+        for end in (key.parent, key.child):
+            if end not in known.ends:
+                raise faults.asset_not_found(end)
+        parent, child = known.ends[key.parent], known.ends[key.child]
+        if key.parent == key.child:
+            raise invalid_field("child_asset_id", "must not be the parent")
+        if not rule.allows(parent.type, child.type):
+            raise faults.type_mismatch(key.type, parent.type, child.type)
+        if there := known.edges.get(key):
+            if not wish.again:
+                raise faults.relationship_exists(key.type, there.id)
+            self._batch.relationships[key] = there
+            return
+        if new := self._new.get(key):
+            if not wish.again:
+                raise faults.relationship_exists(key.type, new)
+            return
+        self._check_counts(key, rule)
+        if key.type == ATTEMPT:
+            sequence: int | None = self._attempt(key, wish.sequence, child.wished_attempt)
+            if child.wished_selected:
+                await self._selects(key.parent)
+        elif wish.sequence is None and not rule.ordered:
+            sequence = None
+        else:
+            sequence = self._place(key, wish.sequence)
+        self._add_edge(index, NewEdge(wish.id, key, sequence, wish.metadata), rule)
+
+    async def _make_take(self, index: int | None, wish: MakeTake) -> None:
+        shot = _must_be(self._known.ends, wish.shot, "shot", "shot_id")
+        siblings = Siblings(wish.shot, ATTEMPT)
+        last = self._known.last.get(siblings, 0)
+        number = last + 1 if wish.attempt is None else wish.attempt
+        place = Place(wish.shot, ATTEMPT, number)
+        if number > MOST_ATTEMPTS or place in self._known.places or place in self._known.former:
+            raise faults.attempt_exists(number, last)
+        members: dict[str, Json] = {**wish.members, "attempt_number": Number(number)}
+        if wish.selected:
+            members["selected"] = True
+            await self._selects(wish.shot)
+        elif members.get("selected"):
+            members["selected"] = False
+        asset = NewAsset(
+            id=wish.id,
+            type="shot_take",
+            name=wish.name or _named(shot.name, f" - Take {number}"),
+            metadata=dumps(members),
+            generation_cost=wish.generation_cost,
+        )
+        self._make(asset, members)
+        self._add_edge(index, NewEdge(wish.edge_id, EdgeKey(wish.shot, wish.id, ATTEMPT), number), _rule(ATTEMPT))
+
+    def _make_video(self, index: int | None, wish: MakeVideo) -> None:
+        take = _must_be(self._known.ends, wish.take, "shot_take", "take_id")
+        if there := self._known.children.get(Siblings(wish.take, VIDEO)):
+            raise faults.relationship_exists(VIDEO, there, "the take has a video already")
+        video = wish.video if wish.video.name else wish.video._replace(name=_named(take.name, " Video"))
+        self._make(video, {})
+        self._add_edge(index, NewEdge(wish.edge_id, EdgeKey(wish.take, video.id, VIDEO), None), _rule(VIDEO))
+
+    def _check_counts(self, key: EdgeKey, rule: RelationshipType) -> None:
+        if rule.max_parents and (there := self._known.parents.get(ParentsOf(key.child, key.type))):
+            raise faults.relationship_exists(key.type, there, f"the child has a parent by {key.type} already")
+        if rule.max_children and (there := self._known.children.get(Siblings(key.parent, key.type))):
+            raise faults.relationship_exists(key.type, there, f"the parent has a child by {key.type} already")
+
+    def _attempt(self, key: EdgeKey, asked: int | None, said: int | None) -> int:
+        """The attempt number of a take that gets its shot."""
+        if asked is not None and said is not None and asked != said:
+            raise faults.attempt_number_mismatch(asked, said)
+        number = self._place(key, said if asked is None else asked)
+        # A take that comes back to its shot has its own number.
+        if self._known.former.get(Place(key.parent, key.type, number), key.child) != key.child:
+            raise faults.attempt_exists(number, self._known.last.get(Siblings(key.parent, key.type), 0))
+        return number
+
+    def _place(self, key: EdgeKey, asked: int | None) -> int:
+        if asked is None:
+            asked = self._known.last.get(Siblings(key.parent, key.type), 0) + 1
+            if asked > MOST_SEQUENCE:
+                raise invalid_field("sequence", "the highest number is taken: give one that is free")
+        if Place(key.parent, key.type, asked) in self._known.places:
+            raise faults.sequence_taken(key.type, asked)
+        return asked
+
+    async def _selects(self, shot: UUID) -> None:
+        """A take of the shot is going to be selected: one at a time, as it would be one after the other."""
+        if shot in self._selecting:
+            await self._write()
+        self._selecting.add(shot)
+
+    def _add_edge(self, index: int | None, edge: NewEdge, rule: RelationshipType) -> None:
+        key, known = edge.key, self._known
+        self._edges.append((index, edge))
+        self._new[key] = edge.id
+        siblings = Siblings(key.parent, key.type)
+        if edge.sequence is not None:
+            known.places[Place(key.parent, key.type, edge.sequence)] = key.child
+            known.last[siblings] = max(edge.sequence, known.last.get(siblings, 0))
+        if rule.max_parents:
+            known.parents[ParentsOf(key.child, key.type)] = edge.id
+        if rule.max_children:
+            known.children[siblings] = edge.id
+
+    async def _write(self) -> None:
+        assets, edges = self._assets, self._edges
+        self._assets, self._edges, self._selecting = [], [], set()
+        if not assets and not edges:
+            return
+        try:
+            made, related = await self._graph.add(assets, [edge for _, edge in edges], whole=self._whole)
+        except EdgeRefused as refused:
+            with _of(edges[refused.position][0]):
+                raise refused.fault from None
+        if any(edge.key.type == ATTEMPT for _, edge in edges):
+            self._batch.lasting = False
+        for asset in assets:
+            result = made[asset.id]
+            self._batch.etags[asset.id] = result.etag
+            if self._whole:
+                self._batch.assets[asset.id] = Asset(
+                    id=asset.id,
+                    workspace_id=self._graph.workspace_id,
+                    type=asset.type,
+                    name=asset.name,
+                    url=asset.url,
+                    duration=asset.duration,
+                    generation_cost=asset.generation_cost,
+                    metadata=result.metadata,
+                    etag=result.etag,
+                    created_at=result.created_at,
+                    updated_at=result.updated_at,
+                )
+        for _, edge in edges if self._whole else ():
+            self._batch.relationships[edge.key] = related[edge.id]
+            self._batch.made.append(edge.key)
+
+
+async def unlinked(graph: Graph, shot: UUID, keys: Sequence[EdgeKey]) -> int:
+    """End links of a shot, as far as they are there, and say how many were."""
+    _must_be((await graph.ask(_about_ends([shot]))).ends, shot, "shot", "shot_id")
+    return len(await graph.end(keys))
+
+
+def _kind(operation: Operation) -> object:
+    return Addition if isinstance(operation, Addition) else type(operation)
+
+
+def _altered(wish: Alter) -> object:
+    """What two changes of assets that are written together must not have in common; None: stands alone."""
+    # What is selected changes other takes.
+    return None if wish.members and "selected" in wish.members else wish.id
+
+
+def _apart(wishes: Iterable[_Indexed[T]], by: Callable[[T], object]) -> Iterator[Sequence[_Indexed[T]]]:
+    """The wishes in order, in groups in which nothing comes twice."""
+    group: list[_Indexed[T]] = []
+    seen: set[object] = set()
+    for each in wishes:
+        key = by(each[1])
+        if key is None or key in seen or None in seen:
+            if group:
+                yield group
+            group, seen = [], set()
+        group.append(each)
+        seen.add(key)
+    if group:
+        yield group
+
+
+def _question(operations: Iterable[Addition]) -> Question:
+    """What has to be known of what was there before."""
+    asked, new = Question.empty(), set[UUID]()
+    for operation in operations:
+        if isinstance(operation, MakeAsset):
+            new.add(operation.asset.id)
+        elif isinstance(operation, MakeTake):
+            new.add(operation.id)
+            if operation.shot not in new:
+                asked.ends.add(operation.shot)
+                if not operation.name:
+                    asked.named.add(operation.shot)
+                asked.siblings.add(Siblings(operation.shot, ATTEMPT))
+                if operation.attempt is not None:
+                    asked.places.add(Place(operation.shot, ATTEMPT, operation.attempt))
+        elif isinstance(operation, MakeVideo):
+            new.add(operation.video.id)
+            if operation.take not in new:
+                asked.ends.add(operation.take)
+                if not operation.video.name:
+                    asked.named.add(operation.take)
+                asked.children.add(Siblings(operation.take, VIDEO))
+        else:
+            _ask_about(operation, new, asked)
+    return asked
+
+
+def _ask_about(wish: Relate, new: set[UUID], asked: Question) -> None:
+    key, rule = wish.key, _rule(wish.key.type)
+    asked.ends.update({key.parent, key.child} - new)
+    if key.child not in new:
+        if key.parent not in new:
+            asked.edges.add(key)
+        if rule.max_parents:
+            asked.parents.add(ParentsOf(key.child, key.type))
+    if key.parent not in new:
+        siblings = Siblings(key.parent, key.type)
+        if rule.ordered and (wish.sequence is None or key.type == ATTEMPT):
+            asked.siblings.add(siblings)
+        if rule.max_children:
+            asked.children.add(siblings)
+        if wish.sequence is not None:
+            asked.places.add(Place(key.parent, key.type, wish.sequence))
+
+
+def _wished_places(operations: Iterable[_Indexed[Addition]], known: Knowledge) -> set[Place]:
+    """Attempt numbers that takes bring along to shots that were there before."""
+    places = set[Place]()
+    wished = dict[UUID, int]()
+    for _, each in operations:
+        if isinstance(each, MakeAsset):
+            if each.asset.type == "shot_take" and isinstance(number := each.members.get("attempt_number"), Number):
+                wished[each.asset.id] = int(float(number))
+        elif isinstance(each, Relate) and each.key.type == ATTEMPT and each.sequence is None:
+            end = known.ends.get(each.key.child)
+            said = wished.get(each.key.child) or (end.wished_attempt if end else None)
+            if said is not None and each.key.parent in known.ends:
+                places.add(Place(each.key.parent, ATTEMPT, said))
+    return places
+
+
+def _about_ends(ids: Iterable[UUID]) -> Question:
+    return replace(Question.empty(), ends=set(ids))
+
+
+def _must_be(ends: "dict[UUID, KnownEnd]", asset_id: UUID, wanted: str, field: str) -> KnownEnd:
+    """What is known of an asset that a field names, which must be of a type."""
+    if (end := ends.get(asset_id)) is None:
+        raise faults.asset_not_found(asset_id)
+    if end.type != wanted:
+        raise invalid_field(field, f"must be a {wanted}, and this is a {end.type}")
+    return end
+
+
+def _rule(name: str) -> RelationshipType:
+    if (rule := relationship_type(name)) is None:
+        raise invalid_field("relationship_type", "must be one of those that ListRules names")
+    return rule
+
+
+def _content(asset: Asset, attempt: int | None, wish: Alter) -> NewAsset:
+    """An asset as it is to be."""
+    document = asset.metadata
+    if wish.members is not None:
+        metadata.check(asset.type, wish.members)
+        said = wish.members.get("attempt_number", attempt)
+        if attempt is not None and not (isinstance(said, int | Number) and float(said) == attempt):
+            rule = f"the attempt_number of a take that has a shot cannot be changed: it is {attempt}"
+            raise faults.immutable_field("metadata_json", rule, "/attempt_number")
+        document = metadata.changed(document, wish.members, wish.mode) if wish.members else document
+    duration, cost = wish.duration, wish.generation_cost
+    return NewAsset(
+        id=asset.id,
+        type=asset.type,
+        name=asset.name if wish.name is None else wish.name,
+        metadata=document,
+        url=asset.url if wish.url is None else wish.url or None,
+        duration=asset.duration if duration is None else None if duration == "none" else duration,
+        generation_cost=asset.generation_cost if cost is None else None if cost == "none" else cost,
+    )
+
+
+def _named(of: str, suffix: str) -> str:
+    """A name made of another one, which may be as long as a name can be."""
+    if len(of) * 4 + len(suffix) > MOST_NAME:
+        of = of.encode()[: MOST_NAME - len(suffix)].decode(errors="ignore")
+    return of + suffix
+
+
+@contextmanager
+def _of(index: int | None) -> Iterator[None]:
+    """Faults in here are those of one change of a batch."""
+    try:
+        yield
+    except Fault as fault:
+        _name_change(fault, index)
+        raise
+
+
+def _name_change(fault: Fault, index: int | None) -> None:
+    if index is not None:
+        fault.metadata.setdefault("change_index", str(index))

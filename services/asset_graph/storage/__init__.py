@@ -1,0 +1,1 @@
+"""Where the graph is kept: PostgreSQL, its schema, its statements."""

@@ -1,0 +1,488 @@
+"""One workspace while it is changed: each thing that changes need as one statement of any number of rows.
+
+Which workspace it is, the statements take from the transaction (`shotline.workspace`); row-level security shows them
+no other one.
+"""
+# ruff: noqa: S608  # statements are put together from constants of this module
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from uuid import UUID
+
+import asyncpg
+
+from services.asset_graph.domain.changing import ATTEMPT
+from services.asset_graph.domain.metadata import MOST_ATTEMPTS
+from services.asset_graph.domain.model import Asset, Relationship, Selection, Take
+from services.asset_graph.domain.ports import (
+    Destination,
+    EdgeKey,
+    EdgeRefused,
+    End,
+    Knowledge,
+    Known,
+    Made,
+    Moved,
+    NewAsset,
+    NewEdge,
+    ParentsOf,
+    Place,
+    Question,
+    Siblings,
+)
+from services.asset_graph.storage.database import Connection
+from services.asset_graph.storage.rows import ASSET_WIDTH, asset, asset_columns, relationship, relationship_columns
+from services.asset_graph.storage.trouble import fault_of
+from services.kernel.faults import Fault
+
+_SPACE = "current_setting('shotline.workspace')"
+# The workspace's revision as the statement found it: where nothing was changed before, this change is the next one.
+_BASE = f"(SELECT w.revision FROM workspaces w WHERE w.id = {_SPACE})"
+
+# Every part of a question answers with these columns:
+# which part, parent or asset, child, type, number, relationship, text, flag, time, attempt number or workspace
+_PARTS: Mapping[str, str] = {
+    "ends": """
+        SELECT 'ends', a.id, NULL::uuid, a.type, NULL::bigint, NULL::uuid,
+               CASE WHEN a.id = ANY ({1}::uuid[]) THEN a.name END,
+               a.type = 'shot_take' AND shotline_flagged(a.asset_metadata), NULL::timestamptz,
+               CASE WHEN a.type = 'shot_take' THEN a.asset_metadata->>'attempt_number' END
+        FROM assets a WHERE a.id = ANY ({0}::uuid[])""",
+    "edges": """
+        SELECT 'edges', r.parent_asset_id, r.child_asset_id, r.relationship_type, r.sequence::bigint, r.id,
+               r.metadata::text, NULL::boolean, r.created_at, r.workspace_id
+        FROM unnest({0}::uuid[], {1}::uuid[], {2}::text[]) AS k (parent, child, type)
+        JOIN asset_relationships r ON r.parent_asset_id = k.parent AND r.child_asset_id = k.child
+            AND r.relationship_type = k.type""",
+    "last": f"""
+        SELECT 'last', k.parent, NULL::uuid, k.type, greatest(
+                   (SELECT max(r.sequence) FROM asset_relationships r
+                    WHERE r.parent_asset_id = k.parent AND r.relationship_type = k.type AND r.workspace_id = {_SPACE}),
+                   (SELECT s.last_attempt_number FROM shot_state s
+                    WHERE s.shot_id = k.parent AND k.type = '{ATTEMPT}'))::bigint,
+               NULL::uuid, NULL, NULL::boolean, NULL::timestamptz, NULL
+        FROM unnest({{0}}::uuid[], {{1}}::text[]) AS k (parent, type)""",
+    "places": """
+        SELECT 'places', k.parent, r.child_asset_id, k.type, k.sequence::bigint, NULL::uuid, NULL, NULL::boolean,
+               NULL::timestamptz, NULL
+        FROM unnest({0}::uuid[], {1}::text[], {2}::int[]) AS k (parent, type, sequence)
+        JOIN asset_relationships r ON r.parent_asset_id = k.parent AND r.relationship_type = k.type
+            AND r.sequence = k.sequence""",
+    "former": f"""
+        SELECT 'former', k.parent, d.child_asset_id, k.type, k.sequence::bigint, NULL::uuid, NULL, NULL::boolean,
+               NULL::timestamptz, NULL
+        FROM unnest({{0}}::uuid[], {{1}}::text[], {{2}}::int[]) AS k (parent, type, sequence)
+        JOIN deleted_asset_relationships d ON d.parent_asset_id = k.parent AND d.relationship_type = k.type
+            AND d.sequence = k.sequence
+        WHERE k.type = '{ATTEMPT}'""",
+    "parents": """
+        SELECT 'parents', NULL::uuid, k.child, k.type, NULL::bigint, r.id, NULL, NULL::boolean, NULL::timestamptz, NULL
+        FROM unnest({0}::uuid[], {1}::text[]) AS k (child, type)
+        JOIN asset_relationships r ON r.child_asset_id = k.child AND r.relationship_type = k.type""",
+    "children": """
+        SELECT 'children', k.parent, NULL::uuid, k.type, NULL::bigint, r.id, NULL, NULL::boolean, NULL::timestamptz,
+               NULL
+        FROM unnest({0}::uuid[], {1}::text[]) AS k (parent, type)
+        JOIN asset_relationships r ON r.parent_asset_id = k.parent AND r.relationship_type = k.type""",
+}
+
+_ADD_ASSETS = f"""
+    INSERT INTO assets (id, workspace_id, type, name, url, duration, generation_cost, asset_metadata)
+    SELECT u.id, {_SPACE}, u.type, u.name, u.url, u.duration, u.cost, u.metadata
+    FROM unnest({{0}}::uuid[], {{1}}::text[], {{2}}::text[], {{3}}::text[], {{4}}::float8[], {{5}}::numeric[],
+                {{6}}::jsonb[]) AS u (id, type, name, url, duration, cost, metadata)
+    RETURNING id, etag, {{whole}} AS metadata, created_at, updated_at"""
+_ADD_EDGES = f"""
+    INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence,
+                                     metadata)
+    SELECT u.id, {_SPACE}, u.parent, u.child, u.type, u.sequence, u.metadata
+    FROM unnest({{0}}::uuid[], {{1}}::uuid[], {{2}}::uuid[], {{3}}::text[], {{4}}::int[], {{5}}::jsonb[])
+        AS u (id, parent, child, type, sequence, metadata)
+    RETURNING id, metadata, created_at"""
+
+_KNOWN = f"""
+    SELECT {asset_columns("a")}, e.sequence,
+           CASE WHEN a.type = 'shot' THEN ARRAY(
+               SELECT t.child_asset_id FROM asset_relationships t
+               WHERE t.parent_asset_id = a.id AND t.relationship_type = '{ATTEMPT}' ORDER BY t.sequence) END
+    FROM assets a LEFT JOIN asset_relationships e
+    ON a.type = 'shot_take' AND e.child_asset_id = a.id AND e.relationship_type = '{ATTEMPT}'
+    WHERE a.id = ANY ($1::uuid[])"""
+_DOCUMENT = "SELECT shotline_asset_json(a) FROM assets a WHERE a.id = $1"
+_UPDATE = f"""
+    UPDATE assets a SET name = u.name, url = u.url, duration = u.duration, generation_cost = u.cost,
+        asset_metadata = u.metadata
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::numeric[], $6::jsonb[])
+        AS u (id, name, url, duration, cost, metadata)
+    WHERE a.id = u.id AND (a.name, a.url, a.duration, a.generation_cost, a.asset_metadata)
+        IS DISTINCT FROM (u.name, u.url, u.duration, u.cost, u.metadata)
+    RETURNING {asset_columns("a")}, {_BASE}"""
+_REMOVE = "DELETE FROM assets WHERE id = ANY ($1::uuid[])"
+_RESTORE = f"SELECT shotline_undelete({_SPACE}, $1)"
+_END = """
+    DELETE FROM asset_relationships r
+    USING unnest($1::uuid[], $2::uuid[], $3::text[]) AS k (parent, child, type)
+    WHERE r.parent_asset_id = k.parent AND r.child_asset_id = k.child AND r.relationship_type = k.type
+    RETURNING r.parent_asset_id, r.child_asset_id, r.relationship_type"""
+# The children between the old and the new place each take the number of their neighbour, and the moved one the number
+# of the place where it comes to stand: gaps stay where they are.
+_MOVE = f"""
+    WITH s AS (
+        SELECT r.id, r.child_asset_id AS child, r.sequence, row_number() OVER (ORDER BY r.sequence) AS rank
+        FROM asset_relationships r
+        WHERE r.parent_asset_id = $1 AND r.relationship_type = $3 AND r.sequence IS NOT NULL
+    ), m AS (
+        SELECT rank FROM s WHERE child = $2
+    ), t AS (
+        SELECT CASE
+            WHEN $4::uuid IS NOT NULL THEN
+                (SELECT s.rank + CASE WHEN s.rank < m.rank THEN 1 ELSE 0 END FROM s WHERE s.child = $4)
+            WHEN $5::uuid IS NOT NULL THEN
+                (SELECT s.rank - CASE WHEN s.rank > m.rank THEN 1 ELSE 0 END FROM s WHERE s.child = $5)
+            ELSE least($6::bigint, (SELECT count(*) FROM s)) END AS rank
+        FROM m
+    ), moved AS (
+        UPDATE asset_relationships r SET sequence = n.sequence
+        FROM m, t, s o, s n
+        WHERE r.id = o.id AND r.parent_asset_id = $1 AND t.rank <> m.rank
+        AND o.rank BETWEEN least(m.rank, t.rank) AND greatest(m.rank, t.rank)
+        AND n.rank = CASE WHEN o.rank = m.rank THEN t.rank ELSE o.rank + sign(m.rank - t.rank)::bigint END
+        RETURNING r.id, r.sequence
+    )
+    SELECT {relationship_columns("r")}, t.rank IS NOT NULL, (SELECT v.sequence FROM moved v WHERE v.id = r.id)
+    FROM m, t, asset_relationships r
+    WHERE r.parent_asset_id = $1 AND r.child_asset_id = $2 AND r.relationship_type = $3"""
+_SHOTS = f"""
+    SELECT k.shot, s.selected_take_id, k.take, EXISTS (
+        SELECT FROM asset_relationships e WHERE e.parent_asset_id = k.shot AND e.child_asset_id = k.take
+        AND e.relationship_type = '{ATTEMPT}')
+    FROM unnest($1::uuid[], $2::uuid[]) AS k (shot, take)
+    LEFT JOIN shot_state s ON s.shot_id = k.shot"""
+_SELECT = """
+    UPDATE shot_state s SET selected_take_id = k.take FROM unnest($1::uuid[], $2::uuid[]) AS k (shot, take)
+    WHERE s.shot_id = k.shot"""
+_SELECTION = f"""
+    SELECT {asset_columns("t", "take_")}, e.sequence, v.id IS NOT NULL, {asset_columns("v", "video_")}
+    FROM shot_state s
+    JOIN assets t ON t.id = s.selected_take_id
+    JOIN asset_relationships e ON e.parent_asset_id = s.shot_id AND e.child_asset_id = t.id
+        AND e.relationship_type = '{ATTEMPT}'
+    LEFT JOIN asset_relationships g ON g.parent_asset_id = t.id AND g.relationship_type = 'generated_video'
+    LEFT JOIN assets v ON v.id = g.child_asset_id
+    WHERE s.shot_id = $1"""
+_ETAGS = "SELECT id, etag FROM assets WHERE id = ANY ($1::uuid[])"
+_EDGES = "SELECT id FROM asset_relationships WHERE id = ANY ($1::uuid[])"
+_REVISION = f"""
+    SELECT CASE WHEN revision_xid = pg_current_xact_id() AND revised_at = now() THEN revision ELSE 0 END
+    FROM workspaces WHERE id = {_SPACE}"""
+
+
+class PostgresGraph:
+    """One workspace in a transaction that holds its lock."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._written = False
+        self._revision: int | None = None  # of this change, where it is known
+        self.workspace_id = ""  # known as soon as something was made
+
+    async def ask(self, question: Question) -> Knowledge:
+        """As the port says."""
+        arguments: list[object] = []
+        parts: list[str] = []
+
+        def part(name: str, *values: object) -> None:
+            parts.append(name)
+            arguments.extend(values)
+
+        if question.ends:
+            part("ends", list(question.ends), list(question.named))
+        if question.edges:
+            part("edges", *_columns(question.edges, 3))
+        if question.siblings:
+            part("last", *_columns(question.siblings, 2))
+        if question.places:
+            places = _columns(question.places, 3)
+            part("places", *places)
+            if any(place.type == ATTEMPT for place in question.places):
+                part("former", *places)
+        if question.parents:
+            part("parents", *_columns(question.parents, 2))
+        if question.children:
+            part("children", *_columns(question.children, 2))
+        known = Knowledge.empty()
+        for row in await self._connection.fetch(_asking(tuple(parts)), *arguments) if parts else ():
+            _learn(known, row)
+        return known
+
+    async def add(
+        self, assets: Sequence[NewAsset], edges: Sequence[NewEdge], *, whole: bool
+    ) -> tuple[Mapping[UUID, Made], Mapping[UUID, Relationship]]:
+        """As the port says."""
+        if len(edges) < 2:
+            try:
+                return await self._add(assets, edges, whole)
+            except asyncpg.PostgresError as error:
+                if edges and isinstance(fault := fault_of(error), Fault) and _of_an_edge(error):
+                    raise EdgeRefused(0, fault) from error
+                raise
+        await self._connection.execute("SAVEPOINT additions")
+        try:
+            return await self._add(assets, edges, whole)
+        except asyncpg.PostgresError as error:
+            if not _of_an_edge(error):
+                raise
+            await self._connection.execute("ROLLBACK TO additions")
+            raise await self._refusal(assets, edges) from error
+
+    async def known(self, ids: Collection[UUID]) -> Mapping[UUID, Known]:
+        """As the port says."""
+        rows = await self._connection.fetch(_KNOWN, list(ids))
+        return {
+            row[0]: Known(asset=asset(row), attempt=row[ASSET_WIDTH], takes=row[ASSET_WIDTH + 1] or ()) for row in rows
+        }
+
+    async def document(self, asset_id: UUID) -> str:
+        """As the port says."""
+        document: str = await self._connection.fetchval(_DOCUMENT, asset_id)
+        return document
+
+    async def update(self, assets: Sequence[NewAsset]) -> Mapping[UUID, Asset]:
+        """As the port says."""
+        rows = await self._connection.fetch(
+            _UPDATE,
+            [each.id for each in assets],
+            [each.name for each in assets],
+            [each.url for each in assets],
+            [each.duration for each in assets],
+            [each.generation_cost for each in assets],
+            [each.metadata for each in assets],
+        )
+        if rows:
+            self._wrote(rows[0][ASSET_WIDTH])
+        return {row[0]: asset(row) for row in rows}
+
+    async def remove(self, ids: Collection[UUID]) -> None:
+        """As the port says."""
+        await self._connection.execute(_REMOVE, list(ids))
+        self._written = True
+
+    async def restore(self, asset_id: UUID) -> bool:
+        """As the port says."""
+        self._written = True
+        return bool(await self._connection.fetchval(_RESTORE, asset_id))
+
+    async def end(self, keys: Collection[EdgeKey]) -> Collection[EdgeKey]:
+        """As the port says."""
+        self._written = True
+        return [EdgeKey(*row) for row in await self._connection.fetch(_END, *_columns(keys, 3))]
+
+    async def move(self, key: EdgeKey, to: Destination) -> Moved:
+        """As the port says."""
+        row = await self._connection.fetchrow(_MOVE, key.parent, key.child, key.type, to.after, to.before, to.position)
+        if row is None:
+            return Moved(relationship=None, sibling_found=False)
+        found, sequence = row[-2], row[-1]
+        moved = relationship(row)
+        if sequence is not None:
+            self._written = True
+            moved = replace(moved, sequence=sequence)
+        return Moved(relationship=moved, sibling_found=found)
+
+    async def shots(
+        self, pairs: Sequence[tuple[UUID, UUID | None]]
+    ) -> tuple[Mapping[UUID, UUID | None], Collection[UUID]]:
+        """As the port says."""
+        rows = await self._connection.fetch(_SHOTS, *_columns(pairs, 2))
+        return {row[0]: row[1] for row in rows}, {row[2] for row in rows if row[3]}
+
+    async def select(self, pairs: Sequence[tuple[UUID, UUID | None]]) -> None:
+        """As the port says."""
+        await self._connection.execute(_SELECT, *_columns(pairs, 2))
+        self._written = True
+
+    async def selection(self, shot_id: UUID) -> Selection:
+        """As the port says."""
+        row = await self._connection.fetchrow(_SELECTION, shot_id)
+        if row is None:
+            return Selection(shot_id=shot_id, take=None)
+        video = asset(row, ASSET_WIDTH + 2) if row[ASSET_WIDTH + 1] else None
+        take = Take(asset=asset(row), shot_id=shot_id, attempt_number=row[ASSET_WIDTH], selected=True, video=video)
+        return Selection(shot_id=shot_id, take=take)
+
+    async def etags(self, ids: Collection[UUID]) -> Mapping[UUID, str]:
+        """As the port says."""
+        return {row[0]: row[1] for row in await self._connection.fetch(_ETAGS, list(ids))}
+
+    async def relationships(self, ids: Collection[UUID]) -> Collection[UUID]:
+        """As the port says."""
+        return {row[0] for row in await self._connection.fetch(_EDGES, list(ids))}
+
+    async def revision(self) -> int:
+        """As the port says."""
+        if not self._written:
+            return 0
+        if self._revision is None:
+            self._revision = await self._connection.fetchval(_REVISION)
+        return self._revision or 0
+
+    async def _add(
+        self, assets: Sequence[NewAsset], edges: Sequence[NewEdge], whole: bool
+    ) -> tuple[Mapping[UUID, Made], Mapping[UUID, Relationship]]:
+        arguments: list[object] = []
+        if assets:
+            arguments += (
+                [each.id for each in assets],
+                [each.type for each in assets],
+                [each.name for each in assets],
+                [each.url for each in assets],
+                [each.duration for each in assets],
+                [each.generation_cost for each in assets],
+                [each.metadata for each in assets],
+            )
+        if edges:
+            arguments += (
+                [each.id for each in edges],
+                [each.key.parent for each in edges],
+                [each.key.child for each in edges],
+                [each.key.type for each in edges],
+                [each.sequence for each in edges],
+                [each.metadata for each in edges],
+            )
+        rows = await self._connection.fetch(_adding(bool(assets), bool(edges), whole), *arguments)
+        self.workspace_id = rows[0]["workspace_id"]
+        self._wrote(rows[0]["base"])
+        made = {
+            row["id"]: Made(
+                etag=row["etag"],
+                metadata=row["metadata"] or "",
+                created_at=row["created_at"],
+                updated_at=row["updated_at"],
+            )
+            for row in rows
+            if row["etag"] is not None
+        }
+        if not whole:
+            return made, {}
+        rest = {row["id"]: row for row in rows if row["etag"] is None}
+        related = {
+            each.id: Relationship(
+                id=each.id,
+                workspace_id=self.workspace_id,
+                parent=each.key.parent,
+                child=each.key.child,
+                type=each.key.type,
+                sequence=each.sequence,
+                metadata=rest[each.id]["metadata"],
+                created_at=rest[each.id]["created_at"],
+            )
+            for each in edges
+        }
+        return made, related
+
+    async def _refusal(self, assets: Sequence[NewAsset], edges: Sequence[NewEdge]) -> EdgeRefused:
+        """The first relationship that cannot be made behind those before it: where some fail, more fail as well."""
+        passing, failing = 0, len(edges)
+        fault: BaseException | None = None
+        while failing - passing > 1 or fault is None:
+            middle = (passing + failing) // 2 if failing - passing > 1 else failing
+            try:
+                await self._add(assets, edges[:middle], whole=False)
+                passing = middle
+            except asyncpg.PostgresError as error:
+                failing, fault = middle, fault_of(error)
+            await self._connection.execute("ROLLBACK TO additions")
+        if not isinstance(fault, Fault):
+            raise fault
+        return EdgeRefused(failing - 1, fault)
+
+    def _wrote(self, base: int) -> None:
+        if not self._written:
+            self._revision = base + 1
+        self._written = True
+
+
+@cache
+def _asking(parts: tuple[str, ...]) -> str:
+    """The statement of a question's parts."""
+    texts, number = [], 1
+    for name in parts:
+        width = _PARTS[name].count("}::")
+        texts.append(_PARTS[name].format(*(f"${number + place}" for place in range(width))))
+        number += width
+    return " UNION ALL ".join(texts)
+
+
+@cache
+def _adding(assets: bool, edges: bool, whole: bool) -> str:
+    """The statement that makes assets, relationships, or both. Assets answer with an etag, relationships without."""
+    parts, answers, number = [], [], 1
+    if assets:
+        names = [f"${place}" for place in range(number, number + 7)]
+        parts.append(f"a AS ({_ADD_ASSETS.format(*names, whole='asset_metadata' if whole else 'NULL::jsonb')})")
+        answers.append("SELECT a.id, a.etag, a.metadata, a.created_at, a.updated_at FROM a")
+        number += 7
+    if edges:
+        names = [f"${place}" for place in range(number, number + 6)]
+        parts.append(f"e AS ({_ADD_EDGES.format(*names)})")
+        if whole:
+            answers.append("SELECT e.id, NULL, e.metadata, e.created_at, NULL::timestamptz FROM e")
+        elif not assets:
+            answers.append(
+                "SELECT NULL::uuid AS id, NULL AS etag, NULL::jsonb AS metadata, min(e.created_at) AS created_at,"
+                " NULL::timestamptz AS updated_at FROM e"
+            )
+    if not assets and whole:
+        answers[0] = "SELECT e.id, NULL AS etag, e.metadata, e.created_at, NULL::timestamptz AS updated_at FROM e"
+    return (
+        f"WITH {', '.join(parts)} SELECT x.*, {_SPACE} AS workspace_id, {_BASE} AS base"
+        f" FROM ({' UNION ALL '.join(answers)}) x"
+    )
+
+
+def _learn(known: Knowledge, row: asyncpg.Record) -> None:
+    """One row of an answer."""
+    part, parent, child, kind, number, edge_id, text, flag, moment, said = row
+    if part == "ends":
+        known.ends[parent] = End(type=kind, name=text or "", wished_attempt=_attempt(said), wished_selected=flag)
+    elif part == "edges":
+        known.edges[EdgeKey(parent, child, kind)] = Relationship(
+            id=edge_id,
+            workspace_id=said,
+            parent=parent,
+            child=child,
+            type=kind,
+            sequence=number,
+            metadata=text,
+            created_at=moment,
+        )
+    elif part == "last":
+        known.last[Siblings(parent, kind)] = number or 0
+    elif part == "places":
+        known.places[Place(parent, kind, number)] = child
+    elif part == "former":
+        known.former[Place(parent, kind, number)] = child
+    elif part == "parents":
+        known.parents[ParentsOf(child, kind)] = edge_id
+    else:
+        known.children[Siblings(parent, kind)] = edge_id
+
+
+def _attempt(text: str | None) -> int | None:
+    """An attempt number as metadata may have it."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return int(number) if 1 <= number <= MOST_ATTEMPTS and number.is_integer() else None
+
+
+def _columns(rows: Collection[tuple[object, ...]], width: int) -> list[list[object]]:
+    return [[row[place] for row in rows] for place in range(width)]
+
+
+def _of_an_edge(error: asyncpg.PostgresError) -> bool:
+    """Whether what is refused is one of the relationships, not the transaction."""
+    state = error.sqlstate or ""
+    return state.startswith(("SH", "23"))

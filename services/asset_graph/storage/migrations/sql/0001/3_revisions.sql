@@ -1,0 +1,73 @@
+-- One lock for each workspace, taken before anything is changed, and the revision that goes with it.
+
+-- Before any statement that changes something: the rows of the workspaces that it may change, in one order. A server names
+-- its workspace. Whoever writes without naming one (an operator's SQL) locks all, since two such writers that
+-- had locked assets first would wait for one another.
+CREATE FUNCTION public.shotline_lock() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    named text := current_setting('shotline.workspaces', true);
+    mine text := pg_current_xact_id()::text;
+BEGIN
+    IF named IS NULL OR named IN ('', '*') THEN
+        IF current_setting('shotline.locked', true) IS DISTINCT FROM mine THEN
+            PERFORM FROM workspaces ORDER BY id FOR NO KEY UPDATE;
+            PERFORM set_config('shotline.locked', mine, true);
+        END IF;
+    ELSE
+        PERFORM FROM workspaces WHERE id = ANY (named::text[]) ORDER BY id FOR NO KEY UPDATE;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The revision of this transaction in a workspace: one more than the last one's, at its first call. Whoever commits first
+-- has the lower number, since the row stays locked until then.
+CREATE FUNCTION public.shotline_next_revision(workspace text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+DECLARE
+    mine bigint;
+BEGIN
+    UPDATE workspaces SET revision = revision + 1, revision_xid = pg_current_xact_id(), revised_at = now()
+        WHERE id = workspace
+        AND (revision_xid IS DISTINCT FROM pg_current_xact_id() OR revised_at IS DISTINCT FROM now())
+        RETURNING revision INTO mine;
+    IF mine IS NULL THEN
+        SELECT revision INTO mine FROM workspaces WHERE id = workspace;
+    ELSE
+        PERFORM pg_notify('shotline_changes', workspace);
+    END IF;
+    RETURN mine;
+END $$;
+REVOKE ALL ON FUNCTION public.shotline_next_revision(text) FROM PUBLIC;
+
+-- An error that a server can read: SQLSTATE for the kind, DETAIL for the facts as JSON.
+CREATE FUNCTION public.shotline_refuse(kind text, message text, facts jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = kind, MESSAGE = message, DETAIL = facts::text;
+END $$;
+
+-- Drops what is older from the log of changes and of requests.
+CREATE FUNCTION public.shotline_prune(keep interval) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+AS $$
+BEGIN
+    -- A revision goes as a whole: up to the newest that has nothing younger in it.
+    WITH old AS (
+        SELECT c.workspace_id, max(c.revision) AS revision FROM change_log c
+        WHERE c.created_at < clock_timestamp() - keep
+        AND NOT EXISTS (
+            SELECT FROM change_log y WHERE y.workspace_id = c.workspace_id AND y.revision = c.revision
+            AND y.created_at >= clock_timestamp() - keep)
+        GROUP BY c.workspace_id
+    ), locked AS (
+        UPDATE workspaces w SET oldest_revision = old.revision + 1 FROM old
+        WHERE w.id = old.workspace_id AND w.oldest_revision <= old.revision
+    )
+    DELETE FROM change_log c USING old WHERE c.workspace_id = old.workspace_id AND c.revision <= old.revision;
+    DELETE FROM request_log WHERE created_at < clock_timestamp() - keep;
+END $$;
+REVOKE ALL ON FUNCTION public.shotline_prune(interval) FROM PUBLIC;

@@ -1,0 +1,1 @@
+"""The steps of the schema, in the order that their `down_revision` says."""
