@@ -91,7 +91,19 @@ def is_equal(one: FilmDocument, other: FilmDocument) -> bool:
 
 
 def _numbered(document: FilmDocument) -> FilmDocument:
-    return with_ids(document, {asset.id: str(index) for index, asset in enumerate(document.assets)})
+    numbered = with_ids(document, {asset.id: str(index) for index, asset in enumerate(document.assets)})
+    return replace(
+        numbered,
+        assets=[replace(asset, metadata=_sorted(asset.metadata)) for asset in numbered.assets],
+        edges=[replace(edge, metadata=_sorted(edge.metadata)) for edge in numbered.edges],
+    )
+
+
+def _sorted(metadata: str) -> str:
+    """An object by the names of its members, however it was laid out."""
+    return dumps(
+        json.loads(metadata, object_pairs_hook=lambda pairs: dict(sorted(pairs)), parse_int=Number, parse_float=Number)
+    )
 
 
 def to_text(document: FilmDocument) -> str:

@@ -24,9 +24,9 @@ async def read(graph: Graph, film_id: str) -> FilmDocument:
     if film.type != "film":
         raise Fault(Code.INVALID_ARGUMENT, "INVALID_FIELD", f"film_id: must be a film, and this is a {film.type}")
     for _ in range(_READINGS):
-        revision = await _revision(graph, film.workspace_id)
+        behind = await revision(graph, film.workspace_id)
         document = await _once(graph, film)
-        if not await _touched(graph, film.workspace_id, revision, {asset.id for asset in document.assets}):
+        if not await _touched(graph, film.workspace_id, behind, {asset.id for asset in document.assets}):
             return document
         film = await graph.asset(film_id) or film
     raise FilmChanging(f"the film was changed each of {_READINGS} times that it was read")
@@ -110,17 +110,18 @@ def _is_selected(take: FilmAsset) -> bool:
     return orjson.loads(take.metadata).get("selected") in (True, "true")
 
 
-async def _revision(graph: Graph, workspace_id: str) -> int:
+async def revision(graph: Graph, workspace_id: str) -> int:
+    """The last revision of a workspace."""
     async with aclosing(graph.changes(workspace_id)) as messages:  # type: ignore[type-var]
         async for message in messages:
             return message.progress.revision
     return 0
 
 
-async def _touched(graph: Graph, workspace_id: str, revision: int, assets: set[str]) -> bool:
-    """Whether one of the assets, or a relationship of one, has changed since a revision."""
+async def _touched(graph: Graph, workspace_id: str, behind: int, assets: set[str]) -> bool:
+    """Whether one of the assets, or a relationship of one, has changed behind a revision."""
     begun = False
-    async with aclosing(graph.changes(workspace_id, revision)) as messages:  # type: ignore[type-var]
+    async with aclosing(graph.changes(workspace_id, behind)) as messages:  # type: ignore[type-var]
         async for message in messages:
             if message.HasField("progress") and begun:
                 return False

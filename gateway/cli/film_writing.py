@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from gateway.cli.film_document import FilmAsset, FilmDocument, is_equal
-from gateway.cli.film_reading import FilmChanging, read
+from gateway.cli.film_reading import FilmChanging, read, revision
 from gateway.cli.graph import Graph
 from services.kernel.faults import Code, Fault
 from services.kernel.strict_json import quote
@@ -49,6 +49,7 @@ async def write(
     if len(request.changes) > MOST_CHANGES:
         message = f"the film takes {len(request.changes)} changes, and {MOST_CHANGES} can be made as one"
         raise Fault(Code.INVALID_ARGUMENT, "TOO_LARGE", message)
+    before = await revision(graph, workspace_id)
     digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
     for copy in range(_MOST_COPIES):
         request.request_id = str(uuid.uuid5(_REQUESTS, f"{digest} {copy}"))
@@ -61,7 +62,8 @@ async def write(
         ids = {**known, **dict(zip(new, made, strict=True))}
         # An answer can be that to the same request of before, whose film was deleted since.
         if await graph.asset(ids[document.film]) is not None:
-            return Imported(film_id=ids[document.film], is_new=True, revision=answer.revision, ids=ids)
+            is_new = answer.revision > before
+            return Imported(film_id=ids[document.film], is_new=is_new, revision=answer.revision, ids=ids)
     raise AssertionError(f"the film was imported and deleted {_MOST_COPIES} times in a day")
 
 

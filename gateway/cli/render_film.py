@@ -151,18 +151,20 @@ def print_cost(cost: pb.FilmCost) -> None:
     rows = table(out, "shot", "attempts", cost.currency, cut="shot", right=("attempts", cost.currency))
     for shot in cost.shots:
         name = shot.name if shot.shot_id else "(no single shot)"
-        attempts = str(shot.attempts) if shot.shot_id else "–"
+        attempts = str(shot.attempts) if shot.shot_id else ""
         rows.add_row(cell(f"{name} (deleted)" if shot.deleted else name), cell(attempts), amount(shot.total))
     out.print(rows)
-    out.print()
-    rows = table(out, "provider", "model", "assets", cost.currency, cut="model", right=("assets", cost.currency))
-    for each in cost.providers:
-        rows.add_row(cell(each.provider), cell(each.model), cell(each.asset_count), amount(each.total))
-    out.print(rows)
+    if cost.providers:
+        out.print()
+        rows = table(out, "provider", "model", "assets", cost.currency, cut="model", right=("assets", cost.currency))
+        for each in cost.providers:
+            rows.add_row(cell(each.provider), cell(each.model), cell(each.asset_count), amount(each.total))
+        out.print(rows)
     out.print()
     rows = table(out, "", cost.currency, cut="", right=(cost.currency,))
-    for label, text in (("total", cost.total), ("unselected", cost.unselected), ("deleted", cost.deleted)):
-        rows.add_row(Text(label, style="bold" if label == "total" else ""), amount(text))
+    rows.add_row(Text("total", style="bold"), amount(cost.total))
+    rows.add_row(Text("of it unselected"), amount(cost.unselected))
+    rows.add_row(Text("of it deleted"), amount(cost.deleted))
     out.print(rows)
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from gateway.channels import CHANNELS
 from gateway.settings import GatewaySettings
+from services.asset_graph.settings import Settings as GraphSettings
 from services.runtime.settings import Environment
-from services.sequence_file.settings import Settings
+from services.sequence_file.settings import Settings as FileSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -18,10 +19,16 @@ DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
 
 def asked_for() -> set[str]:
     """The variables that the processes read."""
-    required = {"SHOTLINE_TOKEN_FILE": "/token", "SHOTLINE_ROOTS": "/", "SHOTLINE_LOG_FILE": "/log"}
-    environments = [Environment(required), Environment(required)]
+    required = {
+        "SHOTLINE_TOKEN_FILE": "/token",
+        "SHOTLINE_ROOTS": "/",
+        "SHOTLINE_LOG_FILE": "/log",
+        "SHOTLINE_DATABASE_URL": "postgresql://host/graph",
+    }
+    environments = [Environment(required) for _ in range(3)]
     GatewaySettings.read(environments[0])
-    Settings.read(environments[1])
+    FileSettings.read(environments[1])
+    GraphSettings.read(environments[2])
     return {name for each in environments for name in each._known}
 
 

@@ -21,7 +21,7 @@ def module_database(embedded_postgres: Server) -> Iterator[Database]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(module_database: Database) -> AsyncIterator[Serving]:
-    async with serving(module_database.app_url, connections=8) as server:
+    async with serving(module_database, connections=8) as server:
         yield server
 
 

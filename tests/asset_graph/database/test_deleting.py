@@ -138,10 +138,16 @@ async def test_an_undeleted_take_is_selected_again_where_nobody_was_meanwhile(gr
     await delete(graph, first)
     await undelete(graph, first)
     assert (await graph.pointed(shot), await graph.flagged(shot)) == (first, [first])
-    await graph.flag(first, False)
-    take = await graph.asset("shot_take", selected=True)
-    await graph.edge("generation_attempt", shot, take)
-    assert await graph.pointed(shot) == take, "afterwards a wish counts again"
+
+
+async def test_after_an_undelete_a_wish_counts_again_in_the_same_transaction(graph: Graph) -> None:
+    shot, (first, second) = await graph.shot(2)
+    await graph.flag(first, True)
+    await delete(graph, second)
+    async with graph.connection.transaction():
+        await undelete(graph, second)
+        await graph.edge("generation_attempt", shot, take := await graph.asset("shot_take", selected=True))
+    assert (await graph.pointed(shot), await graph.flagged(shot)) == (take, [take])
 
 
 async def test_a_place_that_was_taken_meanwhile_is_kept_by_who_has_it(graph: Graph) -> None:

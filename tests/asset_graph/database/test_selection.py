@@ -104,6 +104,29 @@ async def test_one_statement_over_several_shots(graph: Graph) -> None:
     assert [await graph.flagged(shot) for shot, _ in shots] == [[take] for take in chosen]
 
 
+async def test_the_takes_of_thousand_shots_are_selected_at_once(graph: Graph) -> None:
+    """One statement over all, and the work grows with their number, not with its square."""
+    shots = await graph.assets("shot", 1000)
+    takes = await graph.assets("shot_take", 2000)
+    await graph.connection.execute(
+        "INSERT INTO asset_relationships (parent_asset_id, child_asset_id, relationship_type)"
+        " SELECT ($1::uuid[])[1 + (n - 1) / 2], ($2::uuid[])[n], 'generation_attempt' FROM generate_series(1, 2000) n",
+        *(shots, takes),
+    )
+    for chosen in (takes[0::2], takes[1::2]):
+        await graph.connection.execute(
+            "UPDATE assets SET asset_metadata = asset_metadata || '{\"selected\": true}' WHERE id = ANY ($1)", chosen
+        )
+        rows = await graph.connection.fetch(
+            "SELECT id FROM assets WHERE workspace_id = $1 AND asset_metadata->>'selected' = 'true' ORDER BY id",
+            graph.workspace,
+        )
+        assert [row["id"] for row in rows] == chosen
+    assert len(await history(graph, shots[7])) == 2
+    told = [items for _, entity, _, items in await graph.changes() if entity == "selection"]
+    assert [len(items) for items in told] == [1000, 1000]
+
+
 async def test_two_takes_of_one_shot_flagged_in_one_statement_are_refused(graph: Graph) -> None:
     shot, takes = await graph.shot(2)
     with pytest.raises(asyncpg.PostgresError) as refused:

@@ -19,7 +19,7 @@ async def server(embedded_database: Database) -> AsyncIterator[Serving]:
         + __import__("pathlib").Path("/tmp/scratch/reads/asset_json.sql").read_text()
     )
     await c.close()
-    async with serving(embedded_database.app_url) as server:
+    async with serving(embedded_database) as server:
         yield server
 
 

@@ -15,11 +15,11 @@ class Draft:
     def __init__(self) -> None:
         self.changes: list[pb.Change] = []
 
-    def asset(self, name: str, kind: str, **fields: Any) -> str:
-        change = pb.Change(temp_id=f"${name}")
-        change.create_asset.MergeFrom(pb.CreateAssetRequest(**{"type": kind, "name": name, **fields}))
+    def asset(self, key: str, kind: str, **fields: Any) -> str:
+        change = pb.Change(temp_id=f"${key}")
+        change.create_asset.MergeFrom(pb.CreateAssetRequest(**{"type": kind, "name": key, **fields}))
         self.changes.append(change)
-        return name
+        return key
 
     def edge(self, parent: str, kind: str, child: str, sequence: int | None = None) -> None:
         change = pb.Change()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
@@ -20,6 +21,7 @@ from services.runtime.logs import Log
 from services.runtime.settings import Limits, ServerSettings
 from services.runtime.status import from_rpc_error
 from services.runtime.tokens import StaticTokens
+from tests.postgres import Database
 
 METHODS = pb.DESCRIPTOR.services_by_name["AssetGraphService"].methods_by_name
 OPERATOR = Principal(name="operator")
@@ -76,17 +78,29 @@ class Client:
 class Serving:
     """A server with its database, and clients of several principals."""
 
-    def __init__(self, graph: AssetGraph, door: Door, channel: grpc.aio.Channel, port: int) -> None:
+    def __init__(self, database: Database, graph: AssetGraph, door: Door, channel: grpc.aio.Channel, port: int) -> None:
+        self.database = database
         self.graph = graph
         self.door = door
         self.channel = channel
         self.port = port
         self.client, self.anne, self.bert = (Client(channel, each) for each in (OPERATOR, ANNE, BERT))
 
+    async def sql(self, *statements: str) -> list[asyncpg.Record]:
+        """The operator carries statements out; the rows of the last one."""
+        connection = await asyncpg.connect(self.database.operator_url)
+        try:
+            *before, last = statements
+            for statement in before:
+                await connection.execute(statement)
+            return await connection.fetch(last)
+        finally:
+            await connection.close()
+
 
 @contextlib.asynccontextmanager
 async def serving(
-    app_url: str, *, connections: int = 4, limits: Mapping[str, Any] | None = None
+    database: Database, *, connections: int = 4, limits: Mapping[str, Any] | None = None
 ) -> AsyncIterator[Serving]:
     """A server that began, until the block ends."""
     server = ServerSettings(
@@ -98,12 +112,12 @@ async def serving(
     )
     descriptor = os.open(os.devnull, os.O_WRONLY)
     door = Door(StaticTokens({each.name: each for each in (OPERATOR, ANNE, BERT)}), server.limits, Log(descriptor))
-    graph = AssetGraph(Settings(server=server, database_url=app_url, connections=connections), door)
+    graph = AssetGraph(Settings(server=server, database_url=database.app_url, connections=connections), door)
     try:
         port = await graph.start()
         options = (("grpc.max_receive_message_length", 64 << 20),)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel:
-            yield Serving(graph, door, channel, port)
+            yield Serving(database, graph, door, channel, port)
     finally:
         await graph.drain()
         os.close(descriptor)

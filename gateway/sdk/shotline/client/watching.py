@@ -82,8 +82,8 @@ class Following(Generic[Change, Position]):
                 self._ahead.append(change)
 
     async def _message(self) -> Change | None:
-        """The next change, or None for mere progress and at the end. Cut off in the middle, by a timeout of the caller's
-        for one, it goes on from there when it is called again."""
+        """The next change, or None for mere progress and at the end. Cut off in the middle, such as by a timeout of the
+        caller, it goes on from there when it is called again."""
         if self._stream is None:
             self._stream = self._again_and_again()
         self._waiting = task = asyncio.current_task()

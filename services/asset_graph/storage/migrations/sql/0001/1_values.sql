@@ -1,4 +1,4 @@
--- Values that the tables are made of: ids, etags, times.
+-- Values that the tables are made of: ids, etags, flags.
 
 -- RFC 9562 version 7, with the microsecond in the bits that follow the millisecond: rows of one statement sort as they came.
 CREATE FUNCTION public.shotline_uuid7() RETURNS uuid
@@ -30,11 +30,6 @@ AS $$
         || coalesce(' c' || generation_cost::text, ' -')
         || ' ' || metadata::text, 'UTF8')), 'hex'), 1, 32)
 $$;
-
--- RFC 3339 in UTC with microseconds.
-CREATE FUNCTION public.shotline_time(moment timestamptz) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE
-AS $$ SELECT to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') $$;
 
 -- Whether a take's metadata calls it selected, as the statements of the seeds ask.
 CREATE FUNCTION public.shotline_flagged(metadata jsonb) RETURNS boolean

@@ -43,7 +43,7 @@ CREATE TABLE public.assets (
     type text COLLATE "C" NOT NULL,  -- `shotline migrate` keeps the CHECK assets_type_known, cheaper than a foreign key
     name text NOT NULL CONSTRAINT assets_name_size CHECK (octet_length(name) <= 1048576),
     url text CONSTRAINT assets_url_size CHECK (octet_length(url) <= 65536),
-    duration double precision CONSTRAINT assets_duration_range CHECK (duration >= 0 AND duration < 1e9),  -- seconds
+    duration double precision CONSTRAINT assets_duration_range CHECK (duration >= 0 AND duration <= 1e9),  -- seconds
     -- In the workspace's currency. NaN counts as larger than every number, so the range refuses it, too.
     generation_cost numeric CONSTRAINT assets_cost_range CHECK (generation_cost >= 0 AND generation_cost < 1e15),
     asset_metadata jsonb NOT NULL DEFAULT '{}'

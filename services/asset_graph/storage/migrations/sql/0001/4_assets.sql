@@ -45,7 +45,8 @@ END $$;
 
 -- Old and new rows are joined by hash: a plan made for one row must not be kept for a thousand.
 CREATE FUNCTION public.shotline_assets_updated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET enable_nestloop = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_nestloop = off SET enable_hashjoin = on
 AS $$
 BEGIN
     INSERT INTO change_log (workspace_id, revision, entity, kind, items)

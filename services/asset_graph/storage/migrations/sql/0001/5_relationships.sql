@@ -88,12 +88,13 @@ BEGIN
     RETURN parent || way;
 END $$;
 
--- The planner is held to looking rows up by their id: a plan that was made while a table was small, or for a large
--- statement, is kept for others. `workspace_id || ''` keeps it from indexes that begin with the workspace, which
+-- The planner is held to looking rows up by their id (and where old rows are compared with new ones, to a hash): a plan
+-- that was made while a table was small, or for a large statement, is kept for others. Each function says it of all
+-- kinds of joins, since what one says holds for those that it calls. `workspace_id || ''` keeps it from indexes that begin with the workspace, which
 -- seem as good as the primary key as long as a workspace has few rows.
 CREATE FUNCTION public.shotline_relationships_created() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     all_right boolean;
@@ -177,7 +178,8 @@ BEGIN
 END $$;
 
 CREATE FUNCTION public.shotline_relationships_updated() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET enable_nestloop = off
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
+SET enable_nestloop = off SET enable_hashjoin = on
 AS $$
 BEGIN
     INSERT INTO change_log (workspace_id, revision, entity, kind, items)
@@ -194,7 +196,7 @@ END $$;
 
 CREATE FUNCTION public.shotline_relationships_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     shots uuid[];

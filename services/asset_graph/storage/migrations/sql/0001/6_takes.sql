@@ -4,6 +4,7 @@
 -- Of these takes: an attempt number in the metadata is that of the edge; where there is none, it is written.
 CREATE FUNCTION public.shotline_take_numbers(takes uuid[], spaces text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     bad record;
@@ -32,40 +33,52 @@ REVOKE ALL ON FUNCTION public.shotline_take_numbers(uuid[], text[]) FROM PUBLIC;
 -- something is undeleted the pointer wins: a take that comes back does not take the selection from another.
 CREATE FUNCTION public.shotline_take_flags(takes uuid[], spaces text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     wish record;
 BEGIN
-    FOR wish IN
-        SELECT s.workspace_id, s.shot_id, s.selected_take_id,
-               array_agg(a.id ORDER BY a.id) FILTER (WHERE s.selected_take_id IS DISTINCT FROM a.id) AS wanted
+    -- Of each shot: what is selected, and which takes ask to be instead; none where only the selected one gave up its flag.
+    SELECT array_agg(w.shot_id) AS shots, array_agg(w.workspace_id) AS spaces, array_agg(w.wanted[1]) AS wanted,
+           max(w.shot_id::text) FILTER (WHERE cardinality(w.wanted) > 1) AS torn,
+           (array_agg(to_jsonb(w.wanted)) FILTER (WHERE cardinality(w.wanted) > 1))[1] AS between
+        INTO wish
+        FROM (
+            SELECT s.workspace_id, s.shot_id,
+                   array_agg(a.id ORDER BY a.id) FILTER (WHERE s.selected_take_id IS DISTINCT FROM a.id) AS wanted
             FROM unnest(takes, spaces) AS t (take, workspace)
             JOIN asset_relationships e ON e.child_asset_id = t.take AND e.relationship_type = 'generation_attempt'
                 AND e.workspace_id = t.workspace
             JOIN shot_state s ON s.shot_id = e.parent_asset_id AND s.workspace_id = t.workspace
             JOIN assets a ON a.id = t.take AND a.workspace_id || '' = t.workspace
             WHERE shotline_flagged(a.asset_metadata) <> coalesce(s.selected_take_id = a.id, false)
-            GROUP BY s.workspace_id, s.shot_id, s.selected_take_id
-            ORDER BY s.workspace_id, s.shot_id
-    LOOP
-        IF wish.selected_take_id IS NOT NULL AND current_setting('shotline.undeleting', true) = 'on' THEN
-            UPDATE assets SET asset_metadata = asset_metadata || '{"selected": false}'
-                WHERE id = ANY (wish.wanted) AND workspace_id || '' = wish.workspace_id;
-            CONTINUE;
-        END IF;
-        IF cardinality(wish.wanted) > 1 THEN
-            PERFORM shotline_refuse('SH004', format('shot %s can have one selected take', wish.shot_id),
-                jsonb_build_object('shot', wish.shot_id, 'takes', to_jsonb(wish.wanted)));
-        END IF;
-        UPDATE shot_state SET selected_take_id = wish.wanted[1]
-            WHERE shot_id = wish.shot_id AND workspace_id = wish.workspace_id;
-    END LOOP;
+            GROUP BY s.workspace_id, s.shot_id
+            ORDER BY s.workspace_id, s.shot_id) w;
+    IF wish.shots IS NULL THEN
+        RETURN;
+    END IF;
+    IF wish.torn IS NOT NULL THEN
+        PERFORM shotline_refuse('SH004', format('shot %s can have one selected take', wish.torn),
+            jsonb_build_object('shot', wish.torn, 'takes', wish.between));
+    END IF;
+    IF current_setting('shotline.undeleting', true) = 'on' THEN
+        UPDATE assets a SET asset_metadata = a.asset_metadata || '{"selected": false}'
+            FROM unnest(wish.shots, wish.spaces, wish.wanted) AS t (shot, workspace, take)
+            JOIN shot_state s ON s.shot_id = t.shot AND s.workspace_id = t.workspace
+            WHERE a.id = t.take AND a.workspace_id || '' = t.workspace AND s.selected_take_id IS NOT NULL;
+        UPDATE shot_state s SET selected_take_id = t.take
+            FROM unnest(wish.shots, wish.spaces, wish.wanted) AS t (shot, workspace, take)
+            WHERE s.shot_id = t.shot AND s.workspace_id = t.workspace AND s.selected_take_id IS NULL;
+    ELSE
+        UPDATE shot_state s SET selected_take_id = t.take
+            FROM unnest(wish.shots, wish.spaces, wish.wanted) AS t (shot, workspace, take)
+            WHERE s.shot_id = t.shot AND s.workspace_id = t.workspace;
+    END IF;
 END $$;
 REVOKE ALL ON FUNCTION public.shotline_take_flags(uuid[], text[]) FROM PUBLIC;
 
 CREATE FUNCTION public.shotline_takes_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     takes uuid[];
@@ -79,30 +92,46 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- The pointer moved: it is history, it is told, and the flags follow.
+-- The pointers of these shots moved: it is history, it is told, and the flags follow.
+CREATE FUNCTION public.shotline_selection_moved(shots uuid[], spaces text[], takes uuid[], previous uuid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+BEGIN
+    INSERT INTO change_log (workspace_id, revision, entity, kind, items)
+    SELECT c.workspace, shotline_next_revision(c.workspace), 'selection', 'updated', c.items FROM (
+        SELECT n.workspace, jsonb_agg(jsonb_build_object('shot', n.shot, 'take', n.take, 'previous', n.was)
+                                      ORDER BY n.place) AS items
+        FROM (SELECT m.*, row_number() OVER (PARTITION BY m.workspace ORDER BY m.shot) - 1 AS place
+              FROM unnest(shots, spaces, takes, previous) AS m (shot, workspace, take, was)) n
+        GROUP BY n.workspace, n.place / 1000 ORDER BY n.workspace, n.place / 1000) c;
+    INSERT INTO selection_history (workspace_id, shot_id, revision, take_id, previous_take_id)
+        SELECT m.workspace, m.shot, w.revision, m.take, m.was
+        FROM unnest(shots, spaces, takes, previous) AS m (shot, workspace, take, was)
+        JOIN workspaces w ON w.id = m.workspace;
+    UPDATE assets a SET asset_metadata = a.asset_metadata || jsonb_build_object('selected', m.now)
+        FROM (SELECT take, workspace, true AS now FROM unnest(takes, spaces) AS t (take, workspace)
+              UNION ALL
+              SELECT was, workspace, false FROM unnest(previous, spaces) AS t (was, workspace)) m
+        WHERE a.id = m.take AND a.workspace_id || '' = m.workspace AND shotline_flagged(a.asset_metadata) <> m.now;
+END $$;
+REVOKE ALL ON FUNCTION public.shotline_selection_moved(uuid[], text[], uuid[], uuid[]) FROM PUBLIC;
+
 CREATE FUNCTION public.shotline_selected() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = off SET enable_hashjoin = on
 AS $$
 DECLARE
     moved record;
 BEGIN
-    FOR moved IN
-        SELECT a.workspace_id, a.shot_id, a.selected_take_id AS take, b.selected_take_id AS previous
-            FROM after a JOIN before b ON b.shot_id = a.shot_id AND b.workspace_id = a.workspace_id
-            WHERE a.selected_take_id IS DISTINCT FROM b.selected_take_id
-            ORDER BY a.workspace_id, a.shot_id
-    LOOP
-        INSERT INTO selection_history (workspace_id, shot_id, revision, take_id, previous_take_id)
-            VALUES (moved.workspace_id, moved.shot_id, shotline_next_revision(moved.workspace_id), moved.take, moved.previous);
-        INSERT INTO change_log (workspace_id, revision, entity, kind, items)
-            VALUES (moved.workspace_id, shotline_next_revision(moved.workspace_id), 'selection', 'updated', jsonb_build_array(
-                jsonb_build_object('shot', moved.shot_id, 'take', moved.take, 'previous', moved.previous)));
-        UPDATE assets
-            SET asset_metadata = asset_metadata || jsonb_build_object('selected', id IS NOT DISTINCT FROM moved.take)
-            WHERE id IN (moved.take, moved.previous) AND workspace_id || '' = moved.workspace_id
-            AND shotline_flagged(asset_metadata) <> (id IS NOT DISTINCT FROM moved.take);
-    END LOOP;
+    SELECT array_agg(a.shot_id) AS shots, array_agg(a.workspace_id) AS spaces, array_agg(a.selected_take_id) AS takes,
+           array_agg(b.selected_take_id) AS previous
+        INTO moved
+        FROM after a JOIN before b ON b.shot_id = a.shot_id AND b.workspace_id = a.workspace_id
+        WHERE a.selected_take_id IS DISTINCT FROM b.selected_take_id;
+    IF moved.shots IS NOT NULL THEN
+        PERFORM shotline_selection_moved(moved.shots, moved.spaces, moved.takes, moved.previous);
+    END IF;
     RETURN NULL;
 END $$;
 

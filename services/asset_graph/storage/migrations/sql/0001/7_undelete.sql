@@ -2,7 +2,7 @@
 -- Returns how many assets came back; 0 when there is none to bring back, or it is not the caller's.
 CREATE FUNCTION public.shotline_undelete(workspace text, asset uuid) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     back uuid[];

@@ -27,14 +27,19 @@ CREATE VIEW public.assets_v2 WITH (security_invoker = true) AS
            created_at, updated_at
     FROM public.assets;
 
-CREATE FUNCTION public.shotline_asset_json(asset public.assets) RETURNS text
+-- An asset as JSON text, put together from its parts: json_build_object takes twice as long. `more`: further members, each
+-- with a comma before it. Times are RFC 3339 in the session's time zone, which a server of ours sets to UTC.
+CREATE FUNCTION public.shotline_asset_json(asset public.assets, more text DEFAULT '') RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    SELECT json_build_object(
-        'id', asset.id, 'workspace_id', asset.workspace_id, 'type', asset.type, 'name', asset.name, 'url', asset.url,
-        'duration', asset.duration, 'generation_cost', asset.generation_cost::text, 'metadata', asset.asset_metadata,
-        'etag', asset.etag, 'create_time', public.shotline_time(asset.created_at),
-        'update_time', public.shotline_time(asset.updated_at))::text
+    SELECT '{"id": "' || asset.id || '", "workspace_id": ' || to_json(asset.workspace_id)
+        || ', "type": ' || to_json(asset.type) || ', "name": ' || to_json(asset.name)
+        || ', "url": ' || coalesce(to_json(asset.url)::text, 'null')
+        || ', "duration": ' || coalesce(asset.duration::text, 'null')
+        || ', "generation_cost": ' || coalesce('"' || asset.generation_cost || '"', 'null')
+        || ', "metadata": ' || asset.asset_metadata || ', "etag": "' || asset.etag
+        || '", "create_time": ' || to_json(asset.created_at) || ', "update_time": ' || to_json(asset.updated_at)
+        || more || '}'
 $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
