@@ -43,6 +43,11 @@ class FilmAsset:
     generation_cost: str | None = None
     metadata: str = "{}"  # JSON text of one object
 
+    @property
+    def is_selected(self) -> bool:
+        """Of a take: whether its metadata say that it is its shot's selected one, as the graph keeps them."""
+        return json.loads(self.metadata).get("selected") in (True, "true")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmEdge:

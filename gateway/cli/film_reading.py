@@ -77,7 +77,7 @@ async def _once(graph: Graph, film: pb.Asset) -> FilmDocument:
         selections=[
             (edge.parent, edge.child)
             for edge in edges
-            if edge.type == "generation_attempt" and _is_selected(assets[edge.child])
+            if edge.type == "generation_attempt" and assets[edge.child].is_selected
         ],
         costs=orjson.dumps(facts(cost), option=orjson.OPT_INDENT_2).decode().replace("\n", "\n  "),
     )
@@ -105,14 +105,9 @@ def _edge(parent: str, child: pb.RelatedAsset) -> FilmEdge:
     )
 
 
-def _is_selected(take: FilmAsset) -> bool:
-    """The graph itself keeps `selected` as the selection is."""
-    return orjson.loads(take.metadata).get("selected") in (True, "true")
-
-
 async def revision(graph: Graph, workspace_id: str) -> int:
     """The last revision of a workspace."""
-    async with aclosing(graph.changes(workspace_id)) as messages:  # type: ignore[type-var]
+    async with aclosing(graph.changes(workspace_id)) as messages:
         async for message in messages:
             return message.progress.revision
     return 0
@@ -120,14 +115,14 @@ async def revision(graph: Graph, workspace_id: str) -> int:
 
 async def _touched(graph: Graph, workspace_id: str, behind: int, assets: set[str]) -> bool:
     """Whether one of the assets, or a relationship of one, has changed behind a revision."""
-    begun = False
-    async with aclosing(graph.changes(workspace_id, behind)) as messages:  # type: ignore[type-var]
+    if (until := await revision(graph, workspace_id)) == behind:
+        return False
+    async with aclosing(graph.changes(workspace_id, behind)) as messages:
         async for message in messages:
-            if message.HasField("progress") and begun:
-                return False
-            begun = True
             change = message.change
             named = {one.id for one in change.assets} | {one.parent_asset_id for one in change.relationships}
             if named & assets:
                 return True
+            if change.revision >= until:
+                return False
     return True

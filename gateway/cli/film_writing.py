@@ -102,8 +102,9 @@ def _request(document: FilmDocument, workspace_id: str, known: Mapping[str, str]
                     metadata_json=edge.metadata,
                 )
             )
+    takes = {asset.id: asset for asset in document.assets}
     for shot, take in document.selections:
-        if shot not in known:
+        if shot not in known and not takes[take].is_selected:  # one that says so is selected when its edge is made
             request.changes.add(select_take=pb.SelectTakeRequest(shot_id=names[shot], take_id=names[take]))
     return request
 

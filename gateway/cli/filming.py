@@ -4,10 +4,21 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.cli import connection, failures, film_document, film_reading, film_writing, render, render_film, story
+from gateway.cli import (
+    connection,
+    failures,
+    film_document,
+    film_reading,
+    film_writing,
+    render,
+    render_film,
+    story,
+    terminal,
+)
 from gateway.cli.connection import Target
 from gateway.cli.film_document import FilmAsset, FilmDocument, WrongFile
 from gateway.cli.film_reading import FilmChanging
@@ -75,7 +86,9 @@ def import_files(target: Target, files: Sequence[Path], workspace: str) -> None:
                 imported = await film_writing.write(graph, document, workspace, shared, digest)
             except Fault as fault:
                 told = fault.again()
-                told.message = f"{path}: {fault.message}" + (f" ({len(done)} made before it)" if done else "")
+                if "change_index" in fault.metadata or fault.reason == "TOO_LARGE":  # else it is not about the file
+                    told.message = f"{path}: {fault.message}"
+                told.message += f" ({render.counted(len(done), 'film')} imported before)" if done else ""
                 raise told from None
             if not digest:  # ids of a story are its own
                 shared |= {asset: imported.ids[asset.id] for asset in document.assets}
@@ -91,7 +104,9 @@ def import_files(target: Target, files: Sequence[Path], workspace: str) -> None:
 
 def export(target: Target, film_id: str, output: Path | None) -> None:
     """Write a film to a file or standard output."""
-    document = _ask(target, lambda graph: film_reading.read(graph, film_id))
+    errors = terminal.console(errors=True)
+    with errors.status("reading the film") if errors.is_terminal else nullcontext():
+        document = _ask(target, lambda graph: film_reading.read(graph, film_id))
     text = film_document.to_text(document)
     if output is None:
         sys.stdout.buffer.write(text.encode())

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import TypeVar
 
 import grpc.aio
@@ -98,12 +98,10 @@ class Graph:
         return await _answer(self._graph.ApplyChanges(request))
 
     async def changes(
-        self, workspace_id: str, after: int | None = None, progress_seconds: float = 0.1
-    ) -> AsyncIterator[pb.WatchChangesResponse]:
+        self, workspace_id: str, after: int | None = None
+    ) -> AsyncGenerator[pb.WatchChangesResponse, None]:
         """The changes of a workspace behind a revision (None: from now on), and where the watch is."""
-        request = pb.WatchChangesRequest(
-            workspace_id=workspace_id, after_revision=after, progress_seconds=progress_seconds
-        )
+        request = pb.WatchChangesRequest(workspace_id=workspace_id, after_revision=after)
         stream = self._graph.WatchChanges(request)
         try:
             async for message in stream:

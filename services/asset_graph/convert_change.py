@@ -18,7 +18,7 @@ from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from services.asset_graph.convert import from_asset, from_relationship
 from services.asset_graph.domain import metadata
-from services.asset_graph.domain.batch import MOST_NAME, MOST_SEQUENCE
+from services.asset_graph.domain.batch import MOST_NAME, MOST_SEQUENCE, must_be_movable
 from services.asset_graph.domain.changing import (
     Alter,
     End,
@@ -156,8 +156,9 @@ class Reader:
         return Step((End(key=self._named_key(request)),), None, self.index)
 
     def move_relationship(self, request: pb.MoveRelationshipRequest) -> Step:
-        """Move a child."""
+        """Move a child. Raises NOT_ORDERED, too."""
         key = self._named_key(request)
+        must_be_movable(key)
         match request.WhichOneof("place"):
             case "after_child_asset_id":
                 to = Destination(after=self.id(request.after_child_asset_id, "after_child_asset_id"))
@@ -334,18 +335,13 @@ def from_links(relationships: Iterable[Relationship], created: int, revision: in
     )
 
 
-def from_steps(
-    steps: Iterable[Step], etags: Mapping[UUID, str], relationships: Mapping[UUID, bool], revision: int
-) -> pb.ApplyChangesResponse:
-    """What became of a batch: etags of the assets that are there, and whether a relationship is."""
-    response = pb.ApplyChangesResponse(revision=revision)
-    for step in steps:
-        subject = step.subject
-        if subject is not None and (subject in etags or relationships.get(subject)):
-            response.results.add(id=str(subject), etag=etags.get(subject, ""))
-        else:
-            response.results.add()
-    return response
+def from_results(results: Iterable[tuple[UUID | None, str]], revision: int) -> pb.ApplyChangesResponse:
+    """What became of a batch."""
+    result = pb.ChangeResult
+    return pb.ApplyChangesResponse(
+        results=[result(id="" if subject is None else str(subject), etag=etag) for subject, etag in results],
+        revision=revision,
+    )
 
 
 _IN_A_WORKSPACE = {"create_asset", "create_shot"}

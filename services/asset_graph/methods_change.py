@@ -151,8 +151,7 @@ class ChangeMethods:
         async def work(graph: Graph) -> pb.ApplyChangesResponse:
             batch = Batch(graph, whole=False)
             await batch.carry_out(steps)
-            etags, relationships = await batch.results(steps)
-            return convert_change.from_steps(steps, etags, relationships, await graph.revision())
+            return convert_change.from_results(await batch.results(steps), await graph.revision())
 
         return await self._once(request, where, pb.ApplyChangesResponse, work)
 

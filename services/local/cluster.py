@@ -89,8 +89,8 @@ def prepared(data: Path, home: Path = HOME) -> Iterator[Cluster]:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A home for clusters that nobody needs after the block. Whoever runs PostgreSQL can pass through it, which is not so
-    of every folder for temporary files."""
+    """A home for clusters that nobody needs after the block. Whoever runs PostgreSQL can pass through it, which is not
+    so of every folder for temporary files."""
     with tempfile.TemporaryDirectory(prefix="shotline-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o711)  # noqa: S103
         yield Path(folder)

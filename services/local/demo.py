@@ -2,7 +2,8 @@
 
     python -m services.local.demo
 
-Everything happens in a temporary folder. The client is what an Electron main process would be: JSON over POST /ipc.
+Everything happens in a temporary folder. One client is what an Electron main process would be (JSON over POST /ipc); the
+other, in `demo_graph.py`, is a generator script.
 """
 
 import difflib
@@ -21,12 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rich.console import Console
-from rich.rule import Rule
-from rich.text import Text
-
 from gateway.cli.sample import write_sample
+from services.local import demo_graph
 from services.local.cluster import temporary_home
+from services.local.story import Broken, Story
 
 _SECRET = ("token", "asset_graph_database_url")
 _PATIENCE = 30.0  # seconds for any one step
@@ -34,46 +33,6 @@ _COPIED = 1.0  # seconds after a write by which what it wrote has its copy in th
 _PROMPT = "A ferry crosses a black bay under a green storm sky"
 
 Json = dict[str, object]
-
-
-class Broken(Exception):
-    """Something is not as promised."""
-
-
-class Story:
-    """Numbered steps on a terminal, and the promises that each of them checks."""
-
-    def __init__(self) -> None:
-        # A log file is given the width of a page.
-        terminal = Console(highlight=False)
-        self._out = terminal if terminal.is_terminal else Console(highlight=False, width=100)
-        self._step = 0
-        self.kept = 0
-
-    def step(self, title: str, told: str) -> None:
-        """Begin a step."""
-        self._step += 1
-        self._out.print()
-        self._out.print(Rule(Text(f"{self._step}. {title}", style="bold cyan"), align="left", style="cyan"))
-        self._out.print(Text(told))
-        self._out.print()
-
-    def shows(self, said: str, style: str = "") -> None:
-        """Something to look at: a request, an answer, a piece of a file."""
-        for line in said.splitlines():
-            self._out.print(Text(f"    {line}", style=style), no_wrap=True, overflow="ellipsis")
-
-    def promise(self, kept: bool, said: str) -> None:
-        """One thing that must hold."""
-        self._out.print(Text(f"  {'✓' if kept else '✗'} {said}", style="green" if kept else "bold red"))
-        if not kept:
-            raise Broken(said)
-        self.kept += 1
-
-    def end(self, said: str, style: str) -> None:
-        """The last line."""
-        self._out.print()
-        self._out.print(Text(said, style=style))
 
 
 class Backend:
@@ -177,6 +136,7 @@ def tell(story: Story, folder: Path, home: Path) -> None:
         _two_editors(story, editor, project)
         _another_hand(story, editor, project)
         editor.close()
+        film = demo_graph.tell(story, backend.facts)
 
         edited = file.read_bytes()
         told = f"kill -9 of process {backend.pid}, in the middle of its life. Then it is started again."
@@ -189,6 +149,7 @@ def tell(story: Story, folder: Path, home: Path) -> None:
         story.shows(_essence(answer["shot"]))
         story.promise(_generation(answer["shot"])["prompt"] == _PROMPT, "the edit is still there")
         editor.close()
+        demo_graph.tell_after_crash(story, backend.facts, film)
 
         story.step("The end", "SIGTERM lets calls in flight finish.")
         story.promise(backend.end(signal.SIGTERM) == 0, "exit code 0")

@@ -241,26 +241,31 @@ class _Server:
         command = [str(binaries.folder / "postgres"), "-D", str(self._cluster)]
         for name, value in wanted.items():
             command += ["-c", f"{name}={value}"]
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            pass_fds=(lock,),
-            preexec_fn=_end_with(os.getpid()),
-            **run_as(binaries.owner),  # type: ignore[call-overload]
-        )
-        self._log = threading.Thread(target=self._pass_on, args=(process,), name="postgres log", daemon=True)
+        said, saying = os.pipe()
+        try:
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=saying,
+                stderr=saying,
+                cwd="/",
+                pass_fds=(lock,),
+                preexec_fn=_end_with(os.getpid()),
+                **run_as(binaries.owner),  # type: ignore[call-overload]
+            )
+        finally:
+            os.close(saying)
+        self._log = threading.Thread(target=self._pass_on, args=(said,), name="postgres log", daemon=True)
         self._log.start()
         return process
 
-    def _pass_on(self, process: "subprocess.Popen[bytes]") -> None:
+    def _pass_on(self, said: int) -> None:
         """Its log goes through us, because a log file is rotated in the process that writes it."""
-        assert process.stdout is not None
-        for line in process.stdout:
-            os.write(2, line)
-            if found := _WORST.search(line):
+        # Not by a file object: a thread that still reads one, because a connection outlives its server, makes the
+        # interpreter abort at its end.
+        while some := os.read(said, 65_536):
+            os.write(2, some)
+            for found in _WORST.finditer(some):
                 self._worst = found[1].decode(errors="replace")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 
 from gateway.backends import Backends
 from gateway.main import Gateway
@@ -39,17 +40,16 @@ async def serve(plan: Plan, stopping: asyncio.Event, ready: Ready) -> None:
     graph = AssetGraph(graph_settings, Door(tokens, graph_settings.server.limits, log))
     backends = Backends(sequence_files=servicer, asset_graph=graph.servicer, addresses=gateway_settings.addresses)
     gateway = Gateway(gateway_settings, backends, Door(tokens, gateway_settings.server.limits, log))
-    try:
-        await service.start()
+    async with AsyncExitStack() as ending:  # callers before callees: the last that was started is the first to drain
+        ending.callback(files.close)
+        ending.push_async_callback(graph.drain)
         await graph.start()
+        ending.push_async_callback(service.drain, settings.server.settle, settings.server.grace)
+        await service.start()
         await gateway.start()
+        ending.push_async_callback(gateway.drain)
         process.warmed_up()
         await ready(dict.fromkeys((GATEWAY, SEQUENCE_FILE, ASSET_GRAPH), os.getpid()))
         await graph.run(stopping)
         # The services know the last revisions of their watches; the gateway passes them on.
         await asyncio.gather(service.end_watches(), graph.server.end_watches())
-        await gateway.drain()
-        await service.drain(settings.server.settle, settings.server.grace)
-    finally:
-        await graph.drain()
-        files.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from shotline.asset_graph.v1 import asset_graph_service_pb2
+from shotline.asset_graph.v1 import errors_pb2 as asset_graph_errors
 from shotline.sequence_file.v1 import errors_pb2 as sequence_file_errors
 from shotline.sequence_file.v1 import sequence_file_service_pb2
 from shotline.session.v1 import session_service_pb2
@@ -53,7 +54,14 @@ def test_every_reason_of_the_sequence_files_is_in_their_contract() -> None:
     assert used <= stated(sequence_file_errors)
 
 
+def test_every_reason_of_the_asset_graph_is_in_its_contract() -> None:
+    used = reasons_in("services/asset_graph", "services/kernel")
+    assert len(used) > 15
+    assert used <= stated(asset_graph_errors) | stated(studio_errors)  # a call that is late is late in any process
+
+
 def test_every_reason_that_a_contract_states_is_given() -> None:
+    assert stated(asset_graph_errors) <= words_in("services/asset_graph", "services/kernel")
     assert stated(sequence_file_errors) <= words_in("services/sequence_file", "services/kernel")
     assert stated(studio_errors) <= words_in("services/runtime", "services/kernel", "gateway")
 
@@ -61,7 +69,7 @@ def test_every_reason_that_a_contract_states_is_given() -> None:
 def test_every_reason_of_the_gateway_and_the_runtime_is_in_the_studio_contract() -> None:
     used = reasons_in("services/runtime", "gateway", "services/kernel")
     assert len(used) > 5
-    assert used <= stated(studio_errors) | stated(sequence_file_errors)
+    assert used <= stated(studio_errors) | stated(sequence_file_errors) | stated(asset_graph_errors)
 
 
 @pytest.mark.parametrize("module", CONTRACTS, ids=lambda module: module.DESCRIPTOR.package)

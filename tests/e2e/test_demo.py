@@ -30,6 +30,9 @@ def test_the_demo_tells_a_story_keeps_every_promise_and_leaves_nothing_behind(tm
         "by hand",
         "history",
         "brings a shot back",
+        "workers generate",
+        "Who decides",
+        "What did it cost",
         "killed",
     ):
         assert chapter in told.stdout
@@ -73,4 +76,4 @@ def test_the_demo_works_in_any_folder(tmp_path: Path) -> None:
 
 
 def _paths() -> list[str]:
-    return [str(REPOSITORY), str(REPOSITORY / "protos" / "gen" / "python")]
+    return [str(REPOSITORY), str(REPOSITORY / "protos" / "gen" / "python"), str(REPOSITORY / "gateway" / "sdk")]

@@ -97,22 +97,35 @@ class Batch:
                     with _of(at):
                         await self._move(each)
 
-    async def results(self, steps: Iterable[Step]) -> tuple[Mapping[UUID, str], Mapping[UUID, bool]]:
-        """Of what the steps made or changed: etags of the assets, and whether each relationship is there, now."""
+    async def results(self, steps: Sequence[Step]) -> list[tuple[UUID | None, str]]:
+        """What each step made or changed, as it is now: its id, None where it is gone, and the etag of an asset."""
+        subjects = [self._moved(step) or step.subject for step in steps]
         edges = {
             operation.id
             for step in steps
             for operation in step.operations
             if isinstance(operation, Relate) and operation.id == step.subject
         }
-        assets = {step.subject for step in steps if step.subject is not None} - edges
-        if not self.lasting:
-            there = set(await self._graph.relationships(edges)) if edges else set()
-            return await self._graph.etags(assets), {edge: edge in there for edge in edges}
-        etags = self.etags
-        if others := assets - etags.keys():
-            etags = {**etags, **await self._graph.etags(others)}
-        return etags, dict.fromkeys(edges, True)
+        edges |= {edge for step in steps if (edge := self._moved(step))}
+        etags, there = self.etags, edges
+        if self.lasting:
+            others = {subject for subject in subjects if subject is not None} - edges - etags.keys()
+            if others:
+                etags = {**etags, **await self._graph.etags(others)}
+        else:
+            etags = dict(await self._graph.etags({each for each in subjects if each is not None} - edges))
+            there = set(await self._graph.relationships(edges)) if edges else edges
+        return [
+            (subject, etags.get(subject, ""))
+            if subject is not None and (subject in etags or subject in there)
+            else (None, "")
+            for subject in subjects
+        ]
+
+    def _moved(self, step: Step) -> UUID | None:
+        """The relationship that a step moved."""
+        operation = step.operations[0]
+        return self.relationships[operation.key].id if isinstance(operation, Move) else None
 
     async def _alter(self, operations: Sequence[_Indexed[Alter]]) -> None:
         known = await self._graph.known({operation.id for _, operation in operations})
@@ -156,9 +169,6 @@ class Batch:
 
     async def _move(self, wish: Move) -> None:
         key, to = wish.key, wish.to
-        rule = _rule(key.type)
-        if not rule.ordered or key.type == ATTEMPT:
-            raise faults.not_ordered(key.type)
         if key.child in (to.after, to.before):
             raise invalid_field("place", "must be another sibling")
         moved = await self._graph.move(key, to)
@@ -378,6 +388,12 @@ class _Additions:
         for _, edge in edges if self._whole else ():
             self._batch.relationships[edge.key] = related[edge.id]
             self._batch.made.append(edge.key)
+
+
+def must_be_movable(key: EdgeKey) -> None:
+    """Raise NOT_ORDERED where children of this type have no place that could be changed."""
+    if not _rule(key.type).ordered or key.type == ATTEMPT:
+        raise faults.not_ordered(key.type)
 
 
 async def unlinked(graph: Graph, shot: UUID, keys: Sequence[EdgeKey]) -> int:

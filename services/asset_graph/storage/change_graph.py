@@ -3,7 +3,6 @@
 Which workspace it is, the statements take from the transaction (`shotline.workspace`); row-level security shows them
 no other one.
 """
-# ruff: noqa: S608  # statements are put together from constants of this module
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace

@@ -74,7 +74,7 @@ class PostgresChanges:
 def _kept(request_id: UUID, digest: bytes, answer: bytes) -> str:
     """The statement that keeps an answer, without parameters, so that it travels with the end of the transaction."""
     return (
-        "INSERT INTO public.request_log (workspace_id, request_id, digest, answer)"  # noqa: S608  # hexadecimal
+        "INSERT INTO public.request_log (workspace_id, request_id, digest, answer)"  # hexadecimal
         f" VALUES (current_setting('shotline.workspace'), '{request_id}', decode('{digest.hex()}', 'hex'),"
         f" decode('{answer.hex()}', 'hex'))"
     )

@@ -1,8 +1,8 @@
 """The old table `shot_characters` (seed 002, "Migration from Old Schema") becomes `uses_character` relationships.
 
-Every row does, or none: a row that cannot is named, and the old table stays as it was. An old id may be any text. One that
-no asset has gets an asset, so that no row is lost: a placeholder with the old id as its name, in the workspace of what
-it is joined to, else in `default`. Afterwards the old table is kept under another name.
+Every row does, or none: a row that cannot is named, and the old table stays as it was. An old id may be any text. One
+that no asset has gets an asset, so that no row is lost: a placeholder with the old id as its name, in the workspace of
+what it is joined to, else in `default`. Afterwards the old table is kept under another name.
 """
 
 import asyncpg
@@ -13,18 +13,18 @@ OLD_TABLE = "shot_characters"
 _SHOWN = 5  # rows that an error names
 
 # The pairs, and each of their ends once: which asset it is, of which type, in which workspace.
-_COLLECT = f"""
-LOCK TABLE public.{OLD_TABLE} IN ACCESS EXCLUSIVE MODE;
+_COLLECT = """
+LOCK TABLE public.shot_characters IN ACCESS EXCLUSIVE MODE;
 CREATE TEMPORARY TABLE adopted_pairs ON COMMIT DROP AS
     SELECT t.shot_id::text AS shot, t.character_id::text AS character,
            (array_agg(to_jsonb(t) - 'shot_id' - 'character_id'))[1] AS rest
-    FROM public.{OLD_TABLE} t GROUP BY 1, 2;
+    FROM public.shot_characters t GROUP BY 1, 2;
 CREATE TEMPORARY TABLE adopted_ends ON COMMIT DROP AS
     SELECT e.type, e.old_id, e.id, array_agg(a.workspace_id) FILTER (WHERE a.id IS NOT NULL) AS found,
            array_agg(a.type) FILTER (WHERE a.id IS NOT NULL) AS found_types, min(a.workspace_id) AS workspace_id
     FROM (
         SELECT n.type, n.old_id, CASE
-            WHEN n.old_id ~* '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$' THEN n.old_id::uuid
+            WHEN n.old_id ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN n.old_id::uuid
             ELSE public.shotline_uuid_of(n.type || ' ' || n.old_id) END AS id
         FROM (SELECT 'shot' AS type, shot AS old_id FROM adopted_pairs
               UNION SELECT 'character_ref', character FROM adopted_pairs) n
@@ -69,10 +69,10 @@ SELECT p.shot, p.character, CASE
     ORDER BY 1, 2
 """
 
-_ADOPT = f"""
+_ADOPT = """
 INSERT INTO public.workspaces (id) SELECT DISTINCT workspace_id FROM adopted_ends ON CONFLICT DO NOTHING;
 INSERT INTO public.assets (id, workspace_id, type, name, asset_metadata)
-    SELECT id, workspace_id, type, old_id, jsonb_build_object('migrated_from', '{OLD_TABLE}', 'old_id', old_id)
+    SELECT id, workspace_id, type, old_id, jsonb_build_object('migrated_from', 'shot_characters', 'old_id', old_id)
     FROM adopted_ends WHERE found IS NULL ORDER BY type, old_id;
 INSERT INTO public.asset_relationships (workspace_id, parent_asset_id, child_asset_id, relationship_type, metadata)
     SELECT s.workspace_id, s.id, c.id, 'uses_character', p.rest
@@ -87,8 +87,8 @@ INSERT INTO public.asset_relationships (workspace_id, parent_asset_id, child_ass
 async def adopt(connection: asyncpg.Connection) -> None:
     """Does it in the transaction that the caller began; nothing when there is no such table (any more).
 
-    MigrationError names rows that cannot become a relationship: without an id, with an asset of another type, or with ends
-    in two workspaces.
+    MigrationError names rows that cannot become a relationship: without an id, with an asset of another type, or with
+    ends in two workspaces.
     """
     columns = {
         row["column_name"]

@@ -40,8 +40,6 @@ _SETTINGS = {
     "statement_timeout": "120s",
     "idle_in_transaction_session_timeout": "60s",
 }
-# How often a transaction is begun anew on another connection, where the first turned out to be dead.
-_BEGINNINGS = 3
 
 _ROLE = """
 SELECT session_user AS role,
@@ -192,7 +190,7 @@ class Database:
 
     async def _begun(self, begin: str, until: float) -> Pooled:
         """A connection in a transaction. One that had died unnoticed is replaced: nothing has happened yet."""
-        for turn in range(1, _BEGINNINGS + 1):
+        for turn in range(self._most + 1):
             connection = await self._acquired(until)
             try:
                 await connection.execute(begin)
@@ -200,7 +198,7 @@ class Database:
                 await self._give_back(connection)
                 if not isinstance(error, Exception):
                     raise
-                if turn < _BEGINNINGS and is_away(error):
+                if turn < self._most and is_away(error):
                     continue
                 raise fault_of(error) from error
             return connection
@@ -252,11 +250,12 @@ def literal(text: str) -> str:
 
 
 async def _released(pool: "asyncpg.Pool[asyncpg.Record]", connection: Pooled) -> None:
-    """Roll back what is still open, and let go of the connection."""
+    """Roll back what is still open, and let go of the connection, whatever has become of it."""
     try:
-        if not connection.is_closed() and connection.is_in_transaction():
+        if connection.is_in_transaction():
             await connection.execute("ROLLBACK", timeout=_CONNECT_TIMEOUT)
-    except Exception:  # noqa: BLE001  # whatever it is: nobody uses this connection again
-        connection.terminate()
-    with contextlib.suppress(Exception):  # one that cannot be let go is ended by the pool
+    except Exception:  # noqa: BLE001  # nobody uses this connection again; the pool may know already
+        with contextlib.suppress(asyncpg.InterfaceError):
+            connection.terminate()
+    with contextlib.suppress(Exception):
         await pool.release(connection)

@@ -33,8 +33,8 @@ T = TypeVar("T")
 def migrate(operator_url: str) -> None:
     """Role, schema, rights, types and rules, and what an old `shot_characters` table holds.
 
-    `operator_url` is one that asyncpg takes, of a role that owns the schema or may create it. Raises MigrationError with
-    what the operator has to do; errors of the database itself pass through.
+    `operator_url` is one that asyncpg takes, of a role that owns the schema or may create it. Raises MigrationError
+    with what the operator has to do; errors of the database itself pass through.
     """
     _apart(_migrate(operator_url))
 

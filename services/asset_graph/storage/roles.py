@@ -10,7 +10,8 @@ APP_ROLE = "shotline_app"
 async def make_role(connection: asyncpg.Connection) -> None:
     """Makes sure that the role exists and that row-level security holds it. It gets no password here.
 
-    MigrationError when it is missing and the operator's role may not create it, or when it could get around the policies.
+    MigrationError when it is missing and the operator's role may not create it, or when it could get around the
+    policies.
     """
     found = await connection.fetchrow(
         "SELECT rolsuper, rolbypassrls, rolcreaterole, pg_has_role(oid, session_user, 'MEMBER') AS member FROM pg_roles"
@@ -32,7 +33,7 @@ async def make_role(connection: asyncpg.Connection) -> None:
     elif powers := [power for power, held in found.items() if held]:
         raise MigrationError(
             f"the role {APP_ROLE} could get around row-level security ({', '.join(powers)}); as an administrator:"
-            f" ALTER ROLE {APP_ROLE} NOSUPERUSER NOBYPASSRLS NOCREATEROLE, and REVOKE its membership in the operator's role"
+            f" ALTER ROLE {APP_ROLE} NOSUPERUSER NOBYPASSRLS NOCREATEROLE; REVOKE its membership in the operator's role"
         )
 
 
@@ -54,7 +55,7 @@ async def settle_rights(connection: asyncpg.Connection) -> None:
     if not await connection.fetchval("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user"):
         # The policies hold the owner, too. An operator sees everything, whether it is a superuser or not.
         for row in await connection.fetch(
-            "SELECT polrelid::regclass::text AS held FROM pg_policy WHERE polname = 'own_workspaces' AND polrelid NOT IN"
-            " (SELECT polrelid FROM pg_policy WHERE polname = 'operator')"
+            "SELECT polrelid::regclass::text AS held FROM pg_policy WHERE polname = 'own_workspaces'"
+            " AND polrelid NOT IN (SELECT polrelid FROM pg_policy WHERE polname = 'operator')"
         ):
             await connection.execute(f"CREATE POLICY operator ON {row['held']} TO {operator} USING (true)")

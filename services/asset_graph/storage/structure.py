@@ -168,7 +168,7 @@ async def film(connection: Connection, film_id: UUID, cut: Cut) -> FilmPage:
         taken.append(row)
     following = None
     if taken and (last := taken[-1])["position"] < count:
-        fitting = min(2 * most if len(taken) == most else len(taken) + len(taken) // 4, cut.size)
+        fitting = (fitting and 2 * most) if len(taken) == most else len(taken) + len(taken) // 4
         following = (".".join(map(str, last["way"])), last["place"], str(last["edge"]), fitting)
     return FilmPage(head=head, shots=list(map(_structure, taken)), shot_count=count, following=following)
 

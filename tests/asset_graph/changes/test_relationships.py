@@ -156,20 +156,14 @@ async def test_a_move_rewrites_the_rows_between_the_two_places_only(
         )
         at = int(place["position"]) - 1 if at is None else at
         wanted = [*rest[:at], moved, *rest[at:]]
-        versions = {
-            str(row[0]): row[1]
-            for row in await operator.fetch("SELECT child_asset_id, xmin::text FROM asset_relationships")
-        }
+        rows = "SELECT child_asset_id, xmin::text FROM asset_relationships WHERE parent_asset_id = $1"
+        versions = {str(row[0]): row[1] for row in await operator.fetch(rows, film)}
         answer = await client.MoveRelationship(key=key(film, moved), **place)
         after = await children(operator, film, "contains_shot")
         assert after == list(zip(wanted, numbers, strict=True))
         assert answer.sequence == dict(after)[moved]
         assert (answer.revision > 0) == (wanted != order)
-        rewritten = {
-            str(row[0])
-            for row in await operator.fetch("SELECT child_asset_id, xmin::text FROM asset_relationships")
-            if versions[str(row[0])] != row[1]
-        }
+        rewritten = {str(row[0]) for row in await operator.fetch(rows, film) if versions[str(row[0])] != row[1]}
         assert rewritten == {old for old, new in zip(order, wanted, strict=True) if old != new}
 
 

@@ -9,7 +9,6 @@ import pytest
 from tests.asset_graph.database.graph import Graph
 from tests.postgres import VERSIONS, Database, Server
 
-
 ELSEWHERE = [pytest.param(version, marks=pytest.mark.long) for version in VERSIONS if version != "pg18"]
 
 

@@ -72,7 +72,8 @@ class Graph:
     async def flag(self, take: UUID, selected: bool) -> None:
         """A selection as seed 004 does it: the flag in the metadata."""
         await self.connection.execute(
-            "UPDATE assets SET asset_metadata = asset_metadata || jsonb_build_object('selected', $2::bool) WHERE id = $1",
+            "UPDATE assets SET asset_metadata = asset_metadata || jsonb_build_object('selected', $2::bool)"
+            " WHERE id = $1",
             *(take, selected),
         )
 

@@ -204,7 +204,8 @@ async def test_old_revisions_are_dropped_as_a_whole(graph: Graph) -> None:
     )
     await graph.connection.execute(
         "UPDATE change_log SET created_at = created_at - interval '1 day' WHERE workspace_id = $1 AND (revision = 1"
-        " OR revision = 2 AND ordinal = (SELECT min(ordinal) FROM change_log WHERE workspace_id = $1 AND revision = 2))",
+        " OR revision = 2 AND ordinal ="
+        " (SELECT min(ordinal) FROM change_log WHERE workspace_id = $1 AND revision = 2))",
         graph.workspace,
     )
     await graph.connection.execute("SELECT shotline_prune('150 minutes')")

@@ -1,4 +1,4 @@
-"""A delete moves the asset, its edges and a shot's takes to the deleted_* tables, whoever deletes; an undelete moves them back."""
+"""A delete moves the asset, its edges and a shot's takes to the deleted_* tables, and an undelete moves them back."""
 
 from uuid import UUID
 

@@ -106,7 +106,8 @@ async def test_the_tables_of_the_schema_are_all_held(graph: Graph) -> None:
     rows = await graph.connection.fetch(
         "SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS held FROM pg_class c"
         " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND EXISTS"
-        " (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'workspace_id' OR c.relname = 'workspaces')"
+        " (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'workspace_id'"
+        " OR c.relname = 'workspaces')"
     )
     assert {row["relname"] for row in rows} == HELD.keys() - {"assets_v2"}
     assert all(row["held"] for row in rows)
@@ -124,12 +125,13 @@ async def test_a_view_without_security_invoker_shows_all(app: App, graph: Graph,
     assert await app.sees("assets_v2") == {mine}
 
 
-async def test_nothing_can_be_written_to_another_workspace(app: App, two: Two) -> None:
+async def test_nothing_can_be_written_to_another_workspace(app: App, graph: Graph, two: Two) -> None:
     mine, other, _, (theirs, _) = two
     await app.acts_for(mine)
     for statement in (
         f"INSERT INTO assets (workspace_id, type, name) VALUES ('{other}', 'shot', 's')",
-        f"INSERT INTO request_log (workspace_id, request_id, digest, answer) VALUES ('{other}', shotline_uuid7(), '', '')",
+        "INSERT INTO request_log (workspace_id, request_id, digest, answer)"
+        f" VALUES ('{other}', shotline_uuid7(), '', '')",
         "INSERT INTO workspaces (id) VALUES ('not named')",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
@@ -142,7 +144,12 @@ async def test_nothing_can_be_written_to_another_workspace(app: App, two: Two) -
         f"UPDATE workspaces SET currency = 'EUR' WHERE id = '{other}'",
     ):
         assert (await app.connection.execute(statement)).endswith(" 0"), statement
-    assert await app.connection.fetchval("SELECT shotline_undelete($1, $2)", other, theirs) == 0
+    (gone,) = await graph.connection.fetch(
+        "SELECT id FROM deleted_assets WHERE workspace_id = $1 AND type = 'shot'", other
+    )
+    assert await app.connection.fetchval("SELECT shotline_undelete($1, $2)", other, gone["id"]) == 0
+    await app.acts_for(mine, other)
+    assert await app.connection.fetchval("SELECT shotline_undelete($1, $2)", other, gone["id"]) == 2
 
 
 async def test_an_edge_between_workspaces_is_impossible_for_everybody(app: App, graph: Graph, two: Two) -> None:
@@ -216,12 +223,13 @@ FORBIDDEN = [
     "COPY assets FROM PROGRAM 'true'",
     "SELECT pg_read_file('/etc/passwd')",
     "SELECT shotline_next_revision('default')",
-    "SELECT shotline_take_flags('{}', '{}')",
+    "SELECT shotline_take_flags('default', '{}')",
     "UPDATE workspaces SET revision = 0",
     "UPDATE workspaces SET id = 'x'",
     "DELETE FROM workspaces",
     "INSERT INTO workspaces (id, revision) VALUES ('x', 7)",
-    "INSERT INTO change_log (workspace_id, revision, entity, kind, items) VALUES ('default', 1, 'asset', 'created', '[]')",
+    "INSERT INTO change_log (workspace_id, revision, entity, kind, items)"
+    " VALUES ('default', 1, 'asset', 'created', '[]')",
     "DELETE FROM change_log",
     "UPDATE selection_history SET actor = 'x'",
     "INSERT INTO shot_state (workspace_id, shot_id) VALUES ('default', shotline_uuid7())",
@@ -252,7 +260,7 @@ async def test_row_level_security_cannot_be_switched_off_for_a_session(app: App,
 
 async def test_a_function_in_a_condition_is_not_shown_other_workspaces(app: App, graph: Graph, two: Two) -> None:
     """A condition that could tell what it is shown is asked behind the policy; division by zero would tell."""
-    mine, other, _, (theirs, _) = two
+    mine, _, _, (theirs, _) = two
     await graph.connection.execute("UPDATE assets SET asset_metadata = '{\"zero\": 0}' WHERE id = $1", theirs)
     await app.acts_for(mine)
     rows = await app.connection.fetch(

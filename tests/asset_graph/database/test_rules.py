@@ -28,20 +28,20 @@ async def test_every_pair_of_types_under_every_relationship_type(graph: Graph) -
                 try:
                     edge = await graph.edge(rule.name, parent, child)
                 except asyncpg.PostgresError as error:
-                    assert not rule.allows(parent_type, child_type), (rule.name, parent_type, child_type)
-                    assert error.sqlstate == "SH001"
-                    assert json.loads(str(error.as_dict()["detail"])) == {
-                        "relationship_type": rule.name,
-                        "parent": str(parent),
-                        "parent_type": parent_type,
-                        "child": str(child),
-                        "child_type": child_type,
-                    }
                     refused += 1
+                    said = (error.sqlstate, json.loads(str(error.as_dict()["detail"])))
                 else:
-                    assert rule.allows(parent_type, child_type), (rule.name, parent_type, child_type)
                     allowed += 1
+                    said = None
                     await graph.connection.execute("DELETE FROM asset_relationships WHERE id = $1", edge)
+                facts = {
+                    "relationship_type": rule.name,
+                    "parent": str(parent),
+                    "parent_type": parent_type,
+                    "child": str(child),
+                    "child_type": child_type,
+                }
+                assert said == (None if rule.allows(parent_type, child_type) else ("SH001", facts)), facts
     assert (allowed, refused) == (sum(len(list(rule.pairs())) for rule in RELATIONSHIP_TYPES), 11 * 81 - allowed)
     assert allowed == 2 + 2 + 1 + 1 + 1 + 9 + 1 + 1 + 1 + 1 + 9
 
@@ -152,7 +152,8 @@ async def test_what_a_relationship_joins_never_changes(graph: Graph) -> None:
 async def test_the_time_of_change_never_goes_backwards(graph: Graph) -> None:
     asset = await graph.asset("shot")
     ahead = await graph.connection.fetchval(
-        "INSERT INTO assets (workspace_id, type, name, updated_at) VALUES ($1, 'shot', 's', now() + '1 day') RETURNING id",
+        "INSERT INTO assets (workspace_id, type, name, updated_at) VALUES ($1, 'shot', 's', now() + '1 day')"
+        " RETURNING id",
         graph.workspace,
     )
     before = dict(await graph.connection.fetch("SELECT id, updated_at FROM assets WHERE id = ANY ($1)", [asset, ahead]))
@@ -320,7 +321,8 @@ async def random_edges(connection: asyncpg.Connection, videos: list[UUID], count
         except asyncpg.UniqueViolationError:
             pass
         except asyncpg.PostgresError as error:
-            assert error.sqlstate == "SH002", error
+            if error.sqlstate != "SH002":
+                raise
             cycles += 1
     return made, cycles
 

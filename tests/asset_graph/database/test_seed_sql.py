@@ -1,4 +1,4 @@
-"""Every SQL statement that seeds 002 and 004 print, read from the documents, as the operator runs it; and twins of our own.
+"""Every SQL statement that seeds 002 and 004 print, read from the documents, run as the operator; and twins of our own.
 
 Only the bind parameters are replaced, by the numbers that the driver wants.
 """
@@ -51,7 +51,8 @@ async def story(graph: Graph) -> Story:
     takes = [await graph.asset("shot_take", f"take {n}", cost="0.50", quality_score=n + 0.5) for n in (1, 2)]
     videos = [
         await graph.connection.fetchval(
-            "INSERT INTO assets (workspace_id, type, name, url, duration) VALUES ($1, 'video', $2, $3, $4) RETURNING id",
+            "INSERT INTO assets (workspace_id, type, name, url, duration) VALUES ($1, 'video', $2, $3, $4)"
+            " RETURNING id",
             *(graph.workspace, f"video {n}", f"https://cdn/take{n}.mp4", 8.0 + n / 10),
         )
         for n in (1, 2)
@@ -171,8 +172,8 @@ TWINS: dict[tuple[str, str], str] = {
     ("002", "Get Complete Shot Structure"): (
         "SELECT up.id AS shot_id, up.name AS shot_name, down.id AS asset_id, down.name AS asset_name,"
         " down.type AS asset_type, e.relationship_type, e.sequence FROM asset_relationships e"
-        " JOIN assets up ON up.id = e.parent_asset_id AND up.type = 'shot' JOIN assets down ON down.id = e.child_asset_id"
-        " WHERE up.id = :shot_id ORDER BY 6, 7 NULLS LAST"
+        " JOIN assets up ON up.id = e.parent_asset_id AND up.type = 'shot'"
+        " JOIN assets down ON down.id = e.child_asset_id WHERE up.id = :shot_id ORDER BY 6, 7 NULLS LAST"
     ),
     ("002", "Get All Characters Used in Shot"): (
         "SELECT c.* FROM assets c, asset_relationships e WHERE e.child_asset_id = c.id AND c.type = 'character_ref'"
@@ -191,8 +192,8 @@ TWINS: dict[tuple[str, str], str] = {
         " AND t.asset_metadata->>'selected' = 'true'"
     ),
     ("004", "Get film structure with all shots"): (
-        "SELECT s.*, e.sequence FROM assets_v2 s, asset_relationships e WHERE e.child_asset_id = s.id AND s.type = 'shot'"
-        " AND e.parent_asset_id = :film_id AND e.relationship_type = 'contains_shot' ORDER BY e.sequence"
+        "SELECT s.*, e.sequence FROM assets_v2 s, asset_relationships e"
+        " WHERE e.child_asset_id = s.id AND s.type = 'shot' AND e.parent_asset_id = :film_id AND e.relationship_type = 'contains_shot' ORDER BY e.sequence"
     ),
     ("004", "Get all characters used in a shot"): (
         "SELECT c.* FROM assets_v2 c WHERE c.type = 'character_ref' AND EXISTS (SELECT FROM asset_relationships e"

@@ -1,28 +1,50 @@
-"""A server on an empty asset graph for each test."""
+"""A server for each module of tests, and an empty asset graph for each test."""
 
-from collections.abc import AsyncIterator
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from tests.asset_graph.reads.serving import Client, Serving, serving
 from tests.postgres import Database
+from tests.postgres import Server as Postgres
+
+EMPTY = "TRUNCATE workspaces CASCADE", "INSERT INTO workspaces (id) VALUES ('default')"
 
 
-@pytest_asyncio.fixture
-async def server(embedded_database: Database) -> AsyncIterator[Serving]:
-    c = await asyncpg.connect(embedded_database.operator_url)
-    if not await c.fetchval("select count(*) from pg_proc where proname='shotline_begin'"):
-        await c.execute(__import__("pathlib").Path("/tmp/scratch/changes_begin.sql").read_text())
-    await c.execute(
-        "drop function public.shotline_asset_json;"
-        + __import__("pathlib").Path("/tmp/scratch/reads/asset_json.sql").read_text()
-    )
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a module share its server, and so its event loop."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+
+
+@pytest.fixture(scope="module")
+def module_database(embedded_postgres: Postgres) -> Iterator[Database]:
+    with embedded_postgres.database(embedded_postgres.asset_graph_template()) as database:
+        yield database
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def module_server(module_database: Database) -> AsyncIterator[Serving]:
+    c = await asyncpg.connect(module_database.operator_url)
+    if not await c.fetchval("select count(*) from pg_proc where proname='shotline_asset_json' and pronargs=2"):
+        p = __import__("pathlib").Path("/tmp/scratch/reads/asset_json.sql")
+        await c.execute("drop function public.shotline_asset_json;" + p.read_text())
     await c.close()
-    async with serving(embedded_database) as server:
+    async with serving(module_database) as server:
         yield server
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(module_server: Serving) -> Serving:
+    await module_server.sql(*EMPTY)
+    return module_server
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def client(server: Serving) -> Client:
     return server.client

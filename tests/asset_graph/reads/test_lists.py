@@ -16,7 +16,8 @@ from tests.asset_graph.reads.films import Draft, film_of
 from tests.asset_graph.reads.serving import Client, Serving
 
 NAMES = [
-    "100%", "100x", "100_", "10", "a", "a\U0010ffff", "a\U0010ffff\U0010ffff", "ab", "b", "A", "é", "e", "\ud7ff", "\ue000",
+    "100%", "100x", "100_", "10", "a", "a\U0010ffff", "a\U0010ffff\U0010ffff", "ab", "b", "A", "é", "e",
+    "\ud7ff", "\ue000",
     "\U0001f3ac take", "\U0010ffff", "\U0010ffff\U0010ffffx", "\\", "'; DROP TABLE assets; --", "${jndi:ldap://x}",
     "<svg onload=alert(1)>", "\u202egnp.exe", "x" * 199 + "y", "x" * 200 + "y", "x" * 200 + "z", "x" * 300,
 ]  # fmt: skip

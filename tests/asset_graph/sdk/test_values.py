@@ -3,15 +3,19 @@
 import json
 import math
 import pickle
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from shotline import client
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.client import UNCHANGED, AssetService, BlockingAssetService, Changes, asking, errors, reading
+from shotline.studio.v1 import studio_service_pb2 as studio_pb
 
 from services.kernel.faults import Code, Current, Fault
 
@@ -244,3 +248,22 @@ def test_the_blocking_twin_has_every_method() -> None:
 def test_a_database_session_is_refused_with_the_remedy(kind: type[AssetService] | type[BlockingAssetService]) -> None:
     with pytest.raises(TypeError, match="not to a database: a dict cannot be used"):
         kind({})  # type: ignore[arg-type]
+
+
+def test_every_call_of_the_contracts_has_its_method() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(client.__file__).parent.glob("*.py"))
+    called = set(re.findall(r"stub\.(\w+)", source))
+    graph = {method.name for method in pb.DESCRIPTOR.services_by_name["AssetGraphService"].methods}
+    studio = {method.name for method in studio_pb.DESCRIPTOR.services_by_name["StudioService"].methods}
+    assert len(graph) > 25
+    # Python has methods where a page has channels.
+    assert graph | studio - {"Invoke"} <= called
+
+
+def test_every_exception_can_be_imported_from_the_package() -> None:
+    kinds = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    }
+    assert len(kinds) > 12
+    assert kinds <= set(client.__all__)
+    assert all(getattr(client, name) is getattr(errors, name) for name in kinds)

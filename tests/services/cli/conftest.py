@@ -104,3 +104,12 @@ def film(cli: Cli) -> Path:
     """The sample project, as `film` in the folder in which commands are typed."""
     assert cli("project", "new", "film").code == 0
     return cli.folder / "film"
+
+
+@pytest.fixture(scope="session")
+def vimax() -> Path:
+    """The folder of the stories that a generator wrote, which is only read."""
+    data = Path(os.environ.get("SHOTLINE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (data / "vimax").is_dir():
+        pytest.skip(f"no stories in {data}; SHOTLINE_TEST_DATA says where they are")
+    return data / "vimax"

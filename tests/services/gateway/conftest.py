@@ -32,6 +32,7 @@ from tests.services.gateway.raw_http import Answer
 
 PROJECT = "/films/harbour"
 TOKEN = "a-token-for-tests"
+NARROW, OWN = "a-token-of-one-workspace", "own"  # and the workspace that it holds
 PAGE = "https://studio.example"
 PACKAGE = "shotline.sequence_file.v1"
 GRAPH = "shotline.asset_graph.v1"
@@ -140,7 +141,8 @@ class Rig:
 
 
 def new_door(log: Log, limits: Limits | None = None) -> Door:
-    return Door(StaticTokens({TOKEN: Principal(name="tester")}), limits or Limits(), log)
+    narrow = Principal(name="trainee", workspaces=frozenset({OWN}))
+    return Door(StaticTokens({TOKEN: Principal(name="tester"), NARROW: narrow}), limits or Limits(), log)
 
 
 def new_settings(folder: Path, addresses: Mapping[str, str]) -> GatewaySettings:

@@ -4,4 +4,4 @@ __all__ = ["MigrationError"]
 
 
 class MigrationError(Exception):
-    """The database cannot be brought to the newest schema as it is. The message says why, and what the operator can do."""
+    """The database cannot be brought to the newest schema as it is: why, and what the operator can do."""

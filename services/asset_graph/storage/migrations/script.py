@@ -15,4 +15,4 @@ def run(step: str) -> None:
     assert driver is not None
     for file in sorted((SQL / step).glob("*.sql")):
         text = file.read_text(encoding="utf-8")
-        driver.run_async(lambda raw, text=text: raw.execute(text))  # type: ignore[attr-defined]
+        driver.run_async(lambda raw, text=text: raw.execute(text))

@@ -1,7 +1,8 @@
 """A gateway in front of a real asset graph on a real PostgreSQL, with a film in it."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,8 @@ from services.asset_graph.servicer import AssetGraphServicer
 from services.asset_graph.settings import Settings
 from services.runtime.logs import Log
 from services.runtime.settings import ServerSettings
-from tests.postgres import Database
+from tests.postgres import Database, Server
 from tests.services.gateway.conftest import GRAPH, Rig, new_door
-
-WORKSPACE = "harbour"
 
 
 @dataclass
@@ -34,13 +33,14 @@ class Film:
     """A film of two scenes in the asset graph, and ways to change it behind the studio's back."""
 
     stub: graph_grpc.AssetGraphServiceStub
+    workspace: str = field(default_factory=lambda: f"harbour-{uuid.uuid4().hex[:8]}")
     ids: Mapping[str, str] = field(default_factory=dict)  # by the name of each asset
 
     def __getitem__(self, name: str) -> str:
         return self.ids[name]
 
     async def make(self) -> None:
-        request = graph.ApplyChangesRequest(workspace_id=WORKSPACE)
+        request = graph.ApplyChangesRequest(workspace_id=self.workspace)
         names: list[str] = []
 
         def asset(name: str, kind: str, **more: Any) -> str:
@@ -81,11 +81,18 @@ class Film:
         return await self.stub.GetAsset(graph.GetAssetRequest(id=self.ids[name]))
 
 
+@pytest.fixture(scope="session")
+def shared_database(embedded_postgres: Server) -> Iterator[Database]:
+    """One asset graph for all tests of this folder; each has a workspace of its own."""
+    with embedded_postgres.database(embedded_postgres.asset_graph_template()) as database:
+        yield database
+
+
 @pytest.fixture
-async def running(embedded_database: Database, tmp_path: Path, log: Log) -> AsyncIterator[Running]:
+async def running(shared_database: Database, tmp_path: Path, log: Log) -> AsyncIterator[Running]:
     settings = Settings(
         server=ServerSettings(address="127.0.0.1:0", token_file=tmp_path / "token", settle=0.0, grace=1.0),
-        database_url=embedded_database.app_url,
+        database_url=shared_database.app_url,
         connections=4,
     )
     parts = AssetGraph(settings, new_door(log))

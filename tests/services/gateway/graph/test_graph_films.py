@@ -10,10 +10,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as graph
 from shotline.studio.v1 import studio_service_pb2 as pb
 
+from gateway.servicer import STUDIO
 from services.asset_graph.main import SERVICE
 from services.runtime.channels import watch_health
-from tests.services.gateway.conftest import GRAPH, Rig
-from tests.services.gateway.graph.conftest import WORKSPACE, Film, Running
+from tests.services.gateway.conftest import GRAPH, NARROW, OWN, Rig
+from tests.services.gateway.graph.conftest import Film, Running
 
 one_way = pytest.mark.parametrize("wiring", ["in process"])
 
@@ -39,9 +40,13 @@ async def test_a_film_comes_in_playing_order_with_its_scenes(rig: Rig, film: Fil
 @one_way
 async def test_final_edits_and_scenes_within_scenes_are_told(rig: Rig, film: Film) -> None:
     video = await film.stub.CreateAsset(
-        graph.CreateAssetRequest(workspace_id=WORKSPACE, type="video", name="Cut", url="https://cdn.example/cut.mp4")
+        graph.CreateAssetRequest(
+            workspace_id=film.workspace, type="video", name="Cut", url="https://cdn.example/cut.mp4"
+        )
     )
-    inner = await film.stub.CreateAsset(graph.CreateAssetRequest(workspace_id=WORKSPACE, type="scene", name="Inner"))
+    inner = await film.stub.CreateAsset(
+        graph.CreateAssetRequest(workspace_id=film.workspace, type="scene", name="Inner")
+    )
     for parent, child, kind in (
         (film["Harbour"], video.id, "final_edit"),
         (film["Quay"], inner.id, "contains_scene"),
@@ -126,6 +131,39 @@ async def test_the_graphs_own_methods_pass_by_grpc_connect_and_reflection(rig: R
     async for listed in stub.ServerReflectionInfo(iter([request])):
         assert SERVICE in {service.name for service in listed.list_services_response.service}
         break
+
+
+@one_way
+async def test_pages_of_a_browser_get_a_film_by_connect(rig: Rig, film: Film) -> None:
+    path = f"/{STUDIO.full_name}/GetFilm"
+    answer = await rig.http("POST", path, json.dumps({"filmId": film["Harbour"], "pageSize": 1}).encode())
+    assert (answer.status, answer.json["shotCount"], len(answer.json["shots"])) == (200, 3, 1)
+    assert json.loads(answer.json["shots"][0]["shot"]["structureJson"])["takes"][1]["name"] == "Take 2"
+
+
+async def test_a_token_of_another_workspace_finds_nothing_here(rig: Rig, film: Film) -> None:
+    """Whether the graph is in this process or behind a channel, it is the caller whose workspaces count."""
+    bearer = f"Bearer {NARROW}"
+    shot = {"graphShot": {"shotId": film["Shot 1"]}}
+    for channel, arguments in (
+        ("film:get", [film["Harbour"]]),
+        ("shot:get", [shot]),
+        ("shot:update", [shot, {"name": "Mine"}]),
+        ("take:select", [film["Shot 1"], film["Take 1"]]),
+    ):
+        answer = await rig.ipc(channel, arguments, authorization=bearer)
+        assert (answer.status, answer.json["reason"]) == (404, "ASSET_NOT_FOUND"), channel
+    headers = (("authorization", bearer),)
+    sources = [pb.WatchSource(workspace=pb.WorkspaceSource(workspace_id=film.workspace))]
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in rig.studio.Watch(pb.WatchRequest(sources=sources), metadata=headers):
+            pass
+    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    own = await film.stub.CreateAsset(
+        graph.CreateAssetRequest(workspace_id=OWN, type="film", name="Mine"), metadata=headers
+    )
+    answer = await rig.ipc("film:get", [own.id], authorization=bearer)
+    assert (answer.status, answer.json["film"]["name"], answer.json["shots"]) == (200, "Mine", [])
 
 
 @one_way

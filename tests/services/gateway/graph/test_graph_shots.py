@@ -11,7 +11,7 @@ from shotline.asset_graph.v1 import asset_graph_service_pb2 as graph
 from shotline.studio.v1 import studio_service_pb2 as pb
 
 from tests.services.gateway.conftest import Rig
-from tests.services.gateway.graph.conftest import WORKSPACE, Film
+from tests.services.gateway.graph.conftest import Film
 
 one_way = pytest.mark.parametrize("wiring", ["in process"])
 
@@ -40,7 +40,7 @@ async def refusal(rig: Rig, shot_id: str, updates: str, **more: object) -> tuple
 async def test_a_shot_comes_with_its_characters_takes_and_selected_video(rig: Rig, film: Film) -> None:
     shot = await get(rig, film["Shot 1"])
     document, structure = json.loads(shot.document_json), json.loads(shot.structure_json)
-    assert (shot.id, shot.stored_in, shot.revision) == (film["Shot 1"], pb.StoredIn(workspace_id=WORKSPACE), 0)
+    assert (shot.id, shot.stored_in, shot.revision) == (film["Shot 1"], pb.StoredIn(workspace_id=film.workspace), 0)
     assert document["metadata"] == {"prompt": "prompt 1", "n": 1}
     assert document["etag"] == shot.etag
     assert [one["name"] for one in structure["links"]["uses_character"]] == ["Mara"]
@@ -168,7 +168,7 @@ async def test_an_asset_that_is_no_shot_is_not_one(rig: Rig, film: Film) -> None
 @one_way
 async def test_the_channels_answer_as_documented(rig: Rig, film: Film) -> None:
     got = (await rig.ipc("shot:get", {"target": graph_target(film["Shot 1"])})).json
-    assert got["storedIn"] == {"workspaceId": WORKSPACE}
+    assert got["storedIn"] == {"workspaceId": film.workspace}
     assert got["structure"]["takes"][0]["metadata"]["quality_score"] == 8.5
     changed = (await rig.ipc("shot:update", [graph_target(film["Shot 1"]), {"name": "Arrival"}])).json
     assert (changed["shot"]["name"], changed["storedIn"]) == ("Arrival", got["storedIn"])

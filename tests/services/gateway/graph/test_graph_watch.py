@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 
 import grpc
@@ -17,9 +18,11 @@ from services.sequence_file.servicer import SequenceFileServicer
 from services.sequence_file.storage.memory import MemorySequences
 from tests.services.gateway.conftest import Backend, Rig
 from tests.services.gateway.film import FILES, FILM
-from tests.services.gateway.graph.conftest import WORKSPACE, Film
+from tests.services.gateway.graph.conftest import Film
 from tests.services.gateway.memory import MemorySequenceFiles
+from tests.services.gateway.test_watch import STUDIO, Stream
 
+WATCH_CHANGES = "/shotline.asset_graph.v1.AssetGraphService/WatchChanges"
 PROJECT = pb.WatchSource(project=pb.ProjectSource(project_path=FILM))
 
 
@@ -31,8 +34,8 @@ async def backend(log: Log) -> AsyncIterator[Backend]:
     await backend.stop()
 
 
-def workspace(after: int | None = None, name: str = WORKSPACE) -> pb.WatchSource:
-    return pb.WatchSource(workspace=pb.WorkspaceSource(workspace_id=name, after_revision=after))
+def workspace(film: Film, after: int | None = None) -> pb.WatchSource:
+    return pb.WatchSource(workspace=pb.WorkspaceSource(workspace_id=film.workspace, after_revision=after))
 
 
 @contextlib.asynccontextmanager
@@ -43,9 +46,9 @@ async def watching(rig: Rig, *sources: pb.WatchSource) -> AsyncIterator[AsyncIte
 
 
 async def test_a_workspace_and_a_project_are_followed_as_one(rig: Rig, film: Film) -> None:
-    async with watching(rig, workspace(), PROJECT) as messages:
+    async with watching(rig, workspace(film), PROJECT) as messages:
         first = {one.source: one for one in [await anext(messages), await anext(messages)]}
-        assert (first[0].workspace_id, first[0].project_path) == (WORKSPACE, "")
+        assert (first[0].workspace_id, first[0].project_path) == (film.workspace, "")
         assert (first[1].workspace_id, first[1].project_path) == ("", FILM)
         assert (first[0].HasField("progress"), first[0].progress.log_id) == (True, "")
         behind = first[0].progress.revision
@@ -71,14 +74,14 @@ async def test_a_workspace_and_a_project_are_followed_as_one(rig: Rig, film: Fil
         told = await anext(messages)
         assert (told.source, told.WhichOneof("message")) == (1, "project_change")
 
-    async with watching(rig, workspace(after=behind)) as messages:  # from where it was
+    async with watching(rig, workspace(film, after=behind)) as messages:  # from where it was
         assert (await anext(messages)).progress.revision == behind
         again = await anext(messages)
         assert again.graph_change == change
 
 
 async def test_edges_are_told_and_a_revision_that_has_not_happened_is_refused(rig: Rig, film: Film) -> None:
-    async with watching(rig, workspace()) as messages:
+    async with watching(rig, workspace(film)) as messages:
         revision = (await anext(messages)).progress.revision
         await film.stub.MoveRelationship(
             graph.MoveRelationshipRequest(
@@ -92,7 +95,7 @@ async def test_edges_are_told_and_a_revision_that_has_not_happened_is_refused(ri
         assert {(one.child_asset_id, one.sequence) for one in edges} == {(film["Shot 1"], 2), (film["Shot 2"], 1)}
         assert {one.relationship_type for one in edges} == {"contains_shot"}
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        async with watching(rig, PROJECT, workspace(after=revision + 10)) as messages:
+        async with watching(rig, PROJECT, workspace(film, after=revision + 10)) as messages:
             async with asyncio.timeout(10):
                 async for _ in messages:
                     pass
@@ -100,3 +103,37 @@ async def test_edges_are_told_and_a_revision_that_has_not_happened_is_refused(ri
     assert any(each.Unpack(info) for each in rpc_status.from_call(caught.value).details if each.Is(info.DESCRIPTOR))
     assert (caught.value.code(), info.reason) == (grpc.StatusCode.OUT_OF_RANGE, "REVISION_TOO_OLD")
     assert (info.metadata["source"], int(info.metadata["revision"])) == ("1", revision + 1)
+
+
+async def test_a_gateway_that_stops_says_where_to_go_on_with_each_source(rig: Rig, film: Film) -> None:
+    async with watching(rig, workspace(film), PROJECT) as messages:
+        revisions = {one.source: one.progress.revision for one in [await anext(messages), await anext(messages)]}
+        await rig.ipc("take:select", [film["Shot 1"], film["Take 2"]])
+        assert (await anext(messages)).graph_change.revision == revisions[0] + 1
+        draining = asyncio.create_task(rig.gateway.drain())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(messages)
+        await draining
+    info = error_details_pb2.ErrorInfo()
+    assert any(each.Unpack(info) for each in rpc_status.from_call(caught.value).details if each.Is(info.DESCRIPTOR))
+    assert (caught.value.code(), info.reason) == (grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE")
+    assert dict(info.metadata) == {"revisions": f"{revisions[0] + 1},{revisions[1]}"}
+
+
+@pytest.mark.parametrize("wiring", ["in process"])
+async def test_pages_follow_a_workspace_by_connect_and_grpc_web(rig: Rig, film: Film) -> None:
+    asked = json.dumps({"sources": [{"workspace": {"workspaceId": film.workspace}}]}).encode()
+    ours = Stream(rig, f"{STUDIO}/Watch", asked, "application/connect+json")
+    asked = json.dumps({"workspaceId": film.workspace}).encode()
+    theirs = Stream(rig, WATCH_CHANGES, asked, "application/connect+json")
+    packed = graph.WatchChangesRequest(workspace_id=film.workspace).SerializeToString()
+    web = Stream(rig, WATCH_CHANGES, packed, "application/grpc-web+proto")
+    async with ours, theirs, web:
+        behind = int(str((await ours.json())["progress"]["revision"]))
+        assert (await theirs.json())["progress"]["revision"] == str(behind)
+        assert graph.WatchChangesResponse.FromString((await web.next())[1]).progress.revision == behind
+        await rig.ipc("take:select", [film["Shot 1"], film["Take 1"]])
+        told = (await ours.json())["graphChange"]
+        assert (told["revision"], told["origin"]["principal"]) == (str(behind + 1), "tester")  # type: ignore[index]
+        assert (await theirs.json())["change"]["actor"] == "tester"
+        assert graph.WatchChangesResponse.FromString((await web.next())[1]).change.revision == behind + 1

@@ -1,6 +1,7 @@
 -- Values that the tables are made of: ids, etags, flags.
 
--- RFC 9562 version 7, with the microsecond in the bits that follow the millisecond: rows of one statement sort as they came.
+-- RFC 9562 version 7, with the microsecond in the bits that follow the millisecond: rows of one statement sort as they
+-- came.
 CREATE FUNCTION public.shotline_uuid7() RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL SAFE
 AS $$

@@ -40,7 +40,7 @@ CREATE TABLE public.relationship_rules (
 CREATE TABLE public.assets (
     id uuid NOT NULL DEFAULT public.shotline_uuid7(),
     workspace_id text COLLATE "C" NOT NULL REFERENCES public.workspaces,
-    type text COLLATE "C" NOT NULL,  -- `shotline migrate` keeps the CHECK assets_type_known, cheaper than a foreign key
+    type text COLLATE "C" NOT NULL,  -- `shotline migrate` keeps the CHECK assets_type_known; a foreign key costs more
     name text NOT NULL CONSTRAINT assets_name_size CHECK (octet_length(name) <= 1048576),
     url text CONSTRAINT assets_url_size CHECK (octet_length(url) <= 65536),
     duration double precision CONSTRAINT assets_duration_range CHECK (duration >= 0 AND duration <= 1e9),  -- seconds
@@ -61,8 +61,8 @@ CREATE INDEX assets_by_type_and_time ON public.assets (workspace_id, type, creat
 CREATE INDEX assets_by_time ON public.assets (workspace_id, created_at, id);
 CREATE INDEX assets_by_type_and_name ON public.assets (workspace_id, type, name_key, id);
 CREATE INDEX assets_by_name ON public.assets (workspace_id, name_key, id);
--- After the others: of indexes that seem equally good, as all do while the table is small, the planner takes the newest. The
--- foreign keys' own lookups keep their plan, and by another index they would go through a whole workspace.
+-- After the others: of indexes that seem equally good, as all do while the table is small, the planner takes the newest.
+-- The foreign keys' own lookups keep their plan, and by another index they would go through a whole workspace.
 ALTER TABLE public.assets ADD CONSTRAINT assets_pkey PRIMARY KEY (id, workspace_id);
 
 CREATE TABLE public.asset_relationships (

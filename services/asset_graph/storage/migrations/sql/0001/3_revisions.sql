@@ -1,8 +1,8 @@
 -- One lock for each workspace, taken before anything is changed, and the revision that goes with it.
 
--- Before any statement that changes something: the rows of the workspaces that it may change, in one order. A server names
--- its workspace. Whoever writes without naming one (an operator's SQL) locks all, since two such writers that
--- had locked assets first would wait for one another.
+-- Before any statement that changes something: the rows of the workspaces that it may change, in one order. A server
+-- names its workspace. Whoever writes without naming one (an operator's SQL) locks all, since two such writers that had
+-- locked assets first would wait for one another.
 CREATE FUNCTION public.shotline_lock() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$

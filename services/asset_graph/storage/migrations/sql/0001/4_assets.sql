@@ -71,8 +71,8 @@ BEGIN
     INSERT INTO deleted_assets (id, workspace_id, type, name, url, duration, generation_cost, asset_metadata, etag,
                                 created_at, updated_at, deleted_revision)
     SELECT r.id, r.workspace_id, r.type, r.name, r.url, r.duration, r.generation_cost, r.asset_metadata, r.etag,
-           r.created_at, r.updated_at, w.revision
-    FROM removed r JOIN workspaces w ON w.id = r.workspace_id;
+           r.created_at, r.updated_at, (SELECT w.revision FROM workspaces w WHERE w.id = r.workspace_id)
+    FROM removed r;
     RETURN NULL;
 END $$;
 

@@ -10,7 +10,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A writer who names no workspace means that of the parent. With the caller's own rights: what it may not see is not there.
+-- A writer who names no workspace means that of the parent. With the caller's own rights: what it may not see is not
+-- there.
 CREATE FUNCTION public.shotline_relationship_workspace() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
@@ -56,6 +57,11 @@ AS $$
     SELECT jsonb_build_object('id', id, 'parent', parent, 'child', child, 'type', type, 'sequence', sequence)
 $$;
 
+-- Among which relationships it may close no cycle.
+CREATE FUNCTION public.shotline_family(kind text) RETURNS text
+LANGUAGE sql STABLE
+AS $$ SELECT t.family FROM public.relationship_types t WHERE t.relationship_type = kind $$;
+
 -- The way by which a new edge closes a cycle: from its parent through its child back to the parent.
 CREATE FUNCTION public.shotline_cycle(workspace text, family text, parent uuid, child uuid) RETURNS uuid[]
 LANGUAGE plpgsql SET search_path = public, pg_temp
@@ -72,8 +78,9 @@ BEGIN
         next_frontier := '{}';
         FOR step IN
             SELECT DISTINCT ON (r.child_asset_id) r.child_asset_id AS node, r.parent_asset_id AS came
-            FROM asset_relationships r JOIN relationship_types t USING (relationship_type)
-            WHERE r.parent_asset_id = ANY (frontier) AND t.family = shotline_cycle.family AND r.workspace_id = workspace
+            FROM asset_relationships r
+            WHERE r.parent_asset_id = ANY (frontier) AND r.workspace_id = workspace
+            AND shotline_family(r.relationship_type) = family
             AND NOT r.child_asset_id = ANY (seen)
         LOOP
             came_from := came_from || jsonb_build_object(step.node, step.came);
@@ -88,36 +95,44 @@ BEGIN
     RETURN parent || way;
 END $$;
 
--- The planner is held to looking rows up by their id (and where old rows are compared with new ones, to a hash): a plan
--- that was made while a table was small, or for a large statement, is kept for others. Each function says it of all
--- kinds of joins, since what one says holds for those that it calls. `workspace_id || ''` keeps it from indexes that begin with the workspace, which
--- seem as good as the primary key as long as a workspace has few rows.
+-- About plans. Triggers keep theirs, whether it was made for one row or a thousand, or while a table was empty. So rows
+-- are looked up in subqueries that can only be asked once for each (LATERAL with a LIMIT, EXISTS with an OFFSET), by
+-- index (enable_seqscan); `workspace_id || ''` keeps them from indexes that begin with the workspace, which seem as good
+-- as the primary key as long as a workspace has few rows. Where sets are joined it is by hash.
 CREATE FUNCTION public.shotline_relationships_created() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
     all_right boolean;
     leading_on boolean;
     takes boolean;
     bad record;
+    added_takes record;
 BEGIN
-    SELECT bool_and(u.relationship_type IS NOT NULL), bool_or(u.leads_on), bool_or(n.relationship_type = 'generation_attempt')
+    SELECT bool_and(n.leads_on IS NOT NULL), bool_or(n.leads_on), bool_or(n.relationship_type = 'generation_attempt')
         INTO all_right, leading_on, takes
-        FROM added n
-        JOIN assets p ON p.id = n.parent_asset_id AND p.workspace_id || '' = n.workspace_id
-        JOIN assets c ON c.id = n.child_asset_id AND c.workspace_id || '' = n.workspace_id
-        LEFT JOIN relationship_rules u
-        ON u.relationship_type = n.relationship_type AND u.parent_type = p.type AND u.child_type = c.type;
+        FROM (
+            SELECT e.relationship_type, (
+                SELECT u.leads_on FROM relationship_rules u WHERE u.relationship_type = e.relationship_type
+                AND u.parent_type = (
+                    SELECT p.type FROM assets p WHERE p.id = e.parent_asset_id AND p.workspace_id || '' = e.workspace_id)
+                AND u.child_type = (
+                    SELECT c.type FROM assets c WHERE c.id = e.child_asset_id AND c.workspace_id || '' = e.workspace_id)
+                ) AS leads_on
+            FROM added e) n;
 
     IF NOT all_right THEN
-        SELECT n.*, p.type AS parent_type, c.type AS child_type INTO bad
-            FROM added n
-            JOIN assets p ON p.id = n.parent_asset_id AND p.workspace_id || '' = n.workspace_id
-            JOIN assets c ON c.id = n.child_asset_id AND c.workspace_id || '' = n.workspace_id
+        SELECT n.* INTO bad
+            FROM (
+                SELECT e.*, (SELECT p.type FROM assets p
+                             WHERE p.id = e.parent_asset_id AND p.workspace_id || '' = e.workspace_id) AS parent_type,
+                            (SELECT c.type FROM assets c
+                             WHERE c.id = e.child_asset_id AND c.workspace_id || '' = e.workspace_id) AS child_type
+                FROM added e) n
             WHERE NOT EXISTS (
                 SELECT FROM relationship_rules u WHERE u.relationship_type = n.relationship_type
-                AND u.parent_type = p.type AND u.child_type = c.type)
+                AND u.parent_type = n.parent_type AND u.child_type = n.child_type OFFSET 0)
             ORDER BY n.id LIMIT 1;
         PERFORM shotline_refuse('SH001',
             format('%s cannot join a %s to a %s', bad.relationship_type, bad.parent_type, bad.child_type),
@@ -128,22 +143,27 @@ BEGIN
     IF leading_on THEN
         -- A cycle goes through an edge whose child leads on and to whose parent something leads.
         WITH RECURSIVE edges AS (
-            SELECT DISTINCT t.family, n.workspace_id, n.parent_asset_id AS parent, n.child_asset_id AS child
-            FROM added n JOIN relationship_types t ON t.relationship_type = n.relationship_type
-            WHERE t.family IS NOT NULL
+            SELECT DISTINCT n.family, n.workspace_id, n.parent, n.child
+            FROM (
+                SELECT e.workspace_id, e.parent_asset_id AS parent, e.child_asset_id AS child, shotline_family(
+                    e.relationship_type) AS family
+                FROM added e OFFSET 0) n
+            WHERE n.family IS NOT NULL
             AND EXISTS (
-                SELECT FROM asset_relationships r JOIN relationship_types f ON f.relationship_type = r.relationship_type
-                WHERE r.child_asset_id = n.parent_asset_id AND f.family = t.family)
+                SELECT FROM asset_relationships r WHERE r.child_asset_id = n.parent AND r.workspace_id = n.workspace_id
+                AND shotline_family(r.relationship_type) = n.family OFFSET 0)
             AND EXISTS (
-                SELECT FROM asset_relationships r JOIN relationship_types f ON f.relationship_type = r.relationship_type
-                WHERE r.parent_asset_id = n.child_asset_id AND f.family = t.family)
+                SELECT FROM asset_relationships r WHERE r.parent_asset_id = n.child AND r.workspace_id = n.workspace_id
+                AND shotline_family(r.relationship_type) = n.family OFFSET 0)
         ), reached AS (
             SELECT DISTINCT family, workspace_id, child AS origin, child AS node FROM edges
             UNION
-            SELECT h.family, h.workspace_id, h.origin, r.child_asset_id
+            SELECT h.family, h.workspace_id, h.origin, d.node
             FROM reached h
-            JOIN asset_relationships r ON r.parent_asset_id = h.node AND r.workspace_id = h.workspace_id
-            JOIN relationship_types f ON f.relationship_type = r.relationship_type AND f.family = h.family
+            CROSS JOIN LATERAL (
+                SELECT r.child_asset_id AS node FROM asset_relationships r
+                WHERE r.parent_asset_id = h.node AND r.workspace_id = h.workspace_id
+                AND shotline_family(r.relationship_type) = h.family OFFSET 0) d
         )
         SELECT e.* INTO bad FROM edges e
             JOIN reached h ON h.family = e.family AND h.origin = e.child AND h.node = e.parent
@@ -163,16 +183,19 @@ BEGIN
         GROUP BY n.workspace_id, n.place / 1000 ORDER BY n.workspace_id, n.place / 1000) c;
 
     IF takes THEN
-        PERFORM shotline_take_numbers(array_agg(n.child_asset_id), array_agg(n.workspace_id)) FROM added n
-            WHERE n.relationship_type = 'generation_attempt';
         INSERT INTO shot_state AS s (workspace_id, shot_id, last_attempt_number)
             SELECT n.workspace_id, n.parent_asset_id, max(n.sequence) FROM added n
             WHERE n.relationship_type = 'generation_attempt'
             GROUP BY n.workspace_id, n.parent_asset_id ORDER BY n.workspace_id, n.parent_asset_id
             ON CONFLICT (shot_id, workspace_id) DO UPDATE
             SET last_attempt_number = greatest(s.last_attempt_number, excluded.last_attempt_number);
-        PERFORM shotline_take_flags(array_agg(n.child_asset_id), array_agg(n.workspace_id)) FROM added n
-            WHERE n.relationship_type = 'generation_attempt';
+        FOR added_takes IN
+            SELECT n.workspace_id AS space, array_agg(n.child_asset_id) AS takes FROM added n
+            WHERE n.relationship_type = 'generation_attempt' GROUP BY 1 ORDER BY 1
+        LOOP
+            PERFORM shotline_take_numbers(added_takes.space, added_takes.takes);
+            PERFORM shotline_take_flags(added_takes.space, added_takes.takes);
+        END LOOP;
     END IF;
     RETURN NULL;
 END $$;
@@ -196,12 +219,10 @@ END $$;
 
 CREATE FUNCTION public.shotline_relationships_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
-    shots uuid[];
-    takes uuid[];
-    spaces text[];
+    gone record;
 BEGIN
     INSERT INTO change_log (workspace_id, revision, entity, kind, items)
     SELECT c.workspace_id, shotline_next_revision(c.workspace_id), 'relationship', 'deleted', c.items FROM (
@@ -209,26 +230,31 @@ BEGIN
             n.id, n.parent_asset_id, n.child_asset_id, n.relationship_type, n.sequence) ORDER BY n.place) AS items
         FROM (SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY id) - 1 AS place FROM removed) n
         GROUP BY n.workspace_id, n.place / 1000 ORDER BY n.workspace_id, n.place / 1000) c;
-    INSERT INTO deleted_asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence,
-                                             metadata, created_at, cascaded, deleted_revision)
-    SELECT r.id, r.workspace_id, r.parent_asset_id, r.child_asset_id, r.relationship_type, r.sequence,
-           r.metadata, r.created_at, p.id IS NULL OR c.id IS NULL, w.revision
-    FROM removed r JOIN workspaces w ON w.id = r.workspace_id
-    LEFT JOIN assets p ON p.id = r.parent_asset_id AND p.workspace_id || '' = r.workspace_id
-    LEFT JOIN assets c ON c.id = r.child_asset_id AND c.workspace_id || '' = r.workspace_id;
+    INSERT INTO deleted_asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type,
+                                             sequence, metadata, created_at, cascaded, deleted_revision)
+    SELECT r.id, r.workspace_id, r.parent_asset_id, r.child_asset_id, r.relationship_type, r.sequence, r.metadata,
+           r.created_at,
+           NOT EXISTS (
+               SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id || '' = r.workspace_id OFFSET 0)
+           OR NOT EXISTS (
+               SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id || '' = r.workspace_id OFFSET 0),
+           (SELECT w.revision FROM workspaces w WHERE w.id = r.workspace_id)
+    FROM removed r;
 
     -- A take goes with its shot.
-    SELECT array_agg(r.parent_asset_id), array_agg(r.child_asset_id), array_agg(r.workspace_id)
-        INTO shots, takes, spaces
-        FROM removed r WHERE r.relationship_type = 'generation_attempt'
-        AND NOT EXISTS (SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id || '' = r.workspace_id)
-        AND EXISTS (SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id || '' = r.workspace_id);
-    IF takes IS NOT NULL THEN
-        DELETE FROM assets a USING unnest(takes, spaces) AS t (take, workspace)
-            WHERE a.id = t.take AND a.workspace_id || '' = t.workspace;
-        UPDATE deleted_assets d SET deleted_with = t.shot FROM unnest(shots, takes, spaces) AS t (shot, take, workspace)
-            WHERE d.id = t.take AND d.workspace_id || '' = t.workspace;
-    END IF;
+    FOR gone IN
+        SELECT r.workspace_id AS space, array_agg(r.parent_asset_id) AS shots, array_agg(r.child_asset_id) AS takes
+            FROM removed r WHERE r.relationship_type = 'generation_attempt'
+            AND NOT EXISTS (
+                SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id || '' = r.workspace_id OFFSET 0)
+            AND EXISTS (
+                SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id || '' = r.workspace_id OFFSET 0)
+            GROUP BY 1 ORDER BY 1
+    LOOP
+        DELETE FROM assets a WHERE a.id = ANY (gone.takes) AND a.workspace_id || '' = gone.space;
+        UPDATE deleted_assets d SET deleted_with = t.shot FROM unnest(gone.shots, gone.takes) AS t (shot, take)
+            WHERE d.id = t.take AND d.id = ANY (gone.takes) AND d.workspace_id || '' = gone.space;
+    END LOOP;
     RETURN NULL;
 END $$;
 

@@ -1,137 +1,133 @@
--- Attempt numbers and selection. `shot_state.selected_take_id` is the selection; whoever writes `selected` into the metadata
--- of a take asks for a selection, and what stands there afterwards is what the pointer says.
+-- Attempt numbers and selection. `shot_state.selected_take_id` is the selection; whoever writes `selected` into the
+-- metadata of a take asks for a selection, and what stands there afterwards is what the pointer says.
 
 -- Of these takes: an attempt number in the metadata is that of the edge; where there is none, it is written.
-CREATE FUNCTION public.shotline_take_numbers(takes uuid[], spaces text[]) RETURNS void
+CREATE FUNCTION public.shotline_take_numbers(space text, takes uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp
-SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
-    bad record;
+    lacking uuid[];
+    wrong jsonb;
 BEGIN
-    SELECT e.parent_asset_id AS shot, a.id AS take, a.asset_metadata->'attempt_number' AS said, e.sequence INTO bad
-        FROM unnest(takes, spaces) AS t (take, workspace)
-        JOIN asset_relationships e ON e.child_asset_id = t.take AND e.relationship_type = 'generation_attempt'
-            AND e.workspace_id = t.workspace
-        JOIN assets a ON a.id = t.take AND a.workspace_id || '' = t.workspace
-        WHERE a.asset_metadata->'attempt_number' NOT IN ('null', to_jsonb(e.sequence))
-        LIMIT 1;
-    IF FOUND THEN
-        PERFORM shotline_refuse('SH003', format('take %s is attempt %s, not %s', bad.take, bad.sequence, bad.said),
-            jsonb_build_object('shot', bad.shot, 'take', bad.take, 'sequence', bad.sequence, 'attempt_number', bad.said));
+    SELECT array_agg(t.take) FILTER (WHERE coalesce(a.said, 'null') = 'null'),
+           (array_agg(jsonb_build_object(
+               'shot', e.shot, 'take', t.take, 'sequence', e.sequence, 'attempt_number', a.said))
+            FILTER (WHERE a.said NOT IN ('null', to_jsonb(e.sequence))))[1]
+        INTO lacking, wrong
+        FROM unnest(takes) AS t (take)
+        CROSS JOIN LATERAL (
+            SELECT r.parent_asset_id AS shot, r.sequence FROM asset_relationships r
+            WHERE r.child_asset_id = t.take AND r.relationship_type = 'generation_attempt' AND r.workspace_id = space
+            LIMIT 1) e
+        CROSS JOIN LATERAL (
+            SELECT x.asset_metadata->'attempt_number' AS said FROM assets x
+            WHERE x.id = t.take AND x.workspace_id || '' = space LIMIT 1) a;
+    IF wrong IS NOT NULL THEN
+        PERFORM shotline_refuse('SH003', format('take %s is attempt %s, not %s',
+            wrong->>'take', wrong->>'sequence', wrong->>'attempt_number'), wrong);
     END IF;
-    UPDATE assets a SET asset_metadata = a.asset_metadata || jsonb_build_object('attempt_number', e.sequence)
-        FROM unnest(takes, spaces) AS t (take, workspace)
-        JOIN asset_relationships e ON e.child_asset_id = t.take AND e.relationship_type = 'generation_attempt'
-            AND e.workspace_id = t.workspace
-        WHERE a.id = t.take AND a.workspace_id || '' = t.workspace
-        AND coalesce(a.asset_metadata->'attempt_number', 'null') = 'null';
+    IF lacking IS NOT NULL THEN
+        UPDATE assets a SET asset_metadata = a.asset_metadata || jsonb_build_object('attempt_number', (
+                SELECT r.sequence FROM asset_relationships r
+                WHERE r.child_asset_id = a.id AND r.relationship_type = 'generation_attempt' AND r.workspace_id = space))
+            WHERE a.id = ANY (lacking) AND a.workspace_id || '' = space;
+    END IF;
 END $$;
-REVOKE ALL ON FUNCTION public.shotline_take_numbers(uuid[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.shotline_take_numbers(text, uuid[]) FROM PUBLIC;
 
 -- Of these takes: where the flag and the pointer differ, the flag was just written, and the pointer follows it. While
 -- something is undeleted the pointer wins: a take that comes back does not take the selection from another.
-CREATE FUNCTION public.shotline_take_flags(takes uuid[], spaces text[]) RETURNS void
+CREATE FUNCTION public.shotline_take_flags(space text, takes uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp
-SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
+    undeleting boolean := coalesce(current_setting('shotline.undeleting', true) = 'on', false);
     wish record;
 BEGIN
-    -- Of each shot: what is selected, and which takes ask to be instead; none where only the selected one gave up its flag.
-    SELECT array_agg(w.shot_id) AS shots, array_agg(w.workspace_id) AS spaces, array_agg(w.wanted[1]) AS wanted,
-           max(w.shot_id::text) FILTER (WHERE cardinality(w.wanted) > 1) AS torn,
-           (array_agg(to_jsonb(w.wanted)) FILTER (WHERE cardinality(w.wanted) > 1))[1] AS between
+    -- By shot: which take asks to be selected; none where only the selected one gave up its flag.
+    SELECT array_agg(w.shot_id) FILTER (WHERE NOT w.kept) AS shots,
+           array_agg(w.wanted[1]) FILTER (WHERE NOT w.kept) AS takes,
+           array_agg(w.wanted[1]) FILTER (WHERE w.kept) AS denied,
+           (array_agg(jsonb_build_object('shot', w.shot_id, 'takes', w.wanted))
+            FILTER (WHERE cardinality(w.wanted) > 1))[1] AS torn
         INTO wish
         FROM (
-            SELECT s.workspace_id, s.shot_id,
-                   array_agg(a.id ORDER BY a.id) FILTER (WHERE s.selected_take_id IS DISTINCT FROM a.id) AS wanted
-            FROM unnest(takes, spaces) AS t (take, workspace)
-            JOIN asset_relationships e ON e.child_asset_id = t.take AND e.relationship_type = 'generation_attempt'
-                AND e.workspace_id = t.workspace
-            JOIN shot_state s ON s.shot_id = e.parent_asset_id AND s.workspace_id = t.workspace
-            JOIN assets a ON a.id = t.take AND a.workspace_id || '' = t.workspace
-            WHERE shotline_flagged(a.asset_metadata) <> coalesce(s.selected_take_id = a.id, false)
-            GROUP BY s.workspace_id, s.shot_id
-            ORDER BY s.workspace_id, s.shot_id) w;
-    IF wish.shots IS NULL THEN
-        RETURN;
-    END IF;
+            SELECT s.shot_id, undeleting AND s.selected_take_id IS NOT NULL AS kept,
+                   array_agg(t.take ORDER BY t.take) FILTER (WHERE s.selected_take_id IS DISTINCT FROM t.take) AS wanted
+            FROM unnest(takes) AS t (take)
+            CROSS JOIN LATERAL (
+                SELECT r.parent_asset_id AS shot FROM asset_relationships r
+                WHERE r.child_asset_id = t.take AND r.relationship_type = 'generation_attempt' AND r.workspace_id = space
+                LIMIT 1) e
+            CROSS JOIN LATERAL (
+                SELECT x.shot_id, x.selected_take_id FROM shot_state x
+                WHERE x.shot_id = e.shot AND x.workspace_id = space LIMIT 1) s
+            CROSS JOIN LATERAL (
+                SELECT shotline_flagged(x.asset_metadata) AS flagged FROM assets x
+                WHERE x.id = t.take AND x.workspace_id || '' = space LIMIT 1) a
+            WHERE a.flagged <> coalesce(s.selected_take_id = t.take, false)
+            GROUP BY s.shot_id, s.selected_take_id) w;
     IF wish.torn IS NOT NULL THEN
-        PERFORM shotline_refuse('SH004', format('shot %s can have one selected take', wish.torn),
-            jsonb_build_object('shot', wish.torn, 'takes', wish.between));
+        PERFORM shotline_refuse('SH004', format('shot %s can have one selected take', wish.torn->>'shot'), wish.torn);
     END IF;
-    IF current_setting('shotline.undeleting', true) = 'on' THEN
-        UPDATE assets a SET asset_metadata = a.asset_metadata || '{"selected": false}'
-            FROM unnest(wish.shots, wish.spaces, wish.wanted) AS t (shot, workspace, take)
-            JOIN shot_state s ON s.shot_id = t.shot AND s.workspace_id = t.workspace
-            WHERE a.id = t.take AND a.workspace_id || '' = t.workspace AND s.selected_take_id IS NOT NULL;
-        UPDATE shot_state s SET selected_take_id = t.take
-            FROM unnest(wish.shots, wish.spaces, wish.wanted) AS t (shot, workspace, take)
-            WHERE s.shot_id = t.shot AND s.workspace_id = t.workspace AND s.selected_take_id IS NULL;
-    ELSE
-        UPDATE shot_state s SET selected_take_id = t.take
-            FROM unnest(wish.shots, wish.spaces, wish.wanted) AS t (shot, workspace, take)
-            WHERE s.shot_id = t.shot AND s.workspace_id = t.workspace;
+    IF wish.denied IS NOT NULL THEN
+        UPDATE assets SET asset_metadata = asset_metadata || '{"selected": false}'
+            WHERE id = ANY (wish.denied) AND workspace_id || '' = space;
+    END IF;
+    IF wish.shots IS NOT NULL THEN
+        UPDATE shot_state s SET selected_take_id = t.take FROM unnest(wish.shots, wish.takes) AS t (shot, take)
+            WHERE s.shot_id = t.shot AND s.shot_id = ANY (wish.shots) AND s.workspace_id = space;
     END IF;
 END $$;
-REVOKE ALL ON FUNCTION public.shotline_take_flags(uuid[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.shotline_take_flags(text, uuid[]) FROM PUBLIC;
 
 CREATE FUNCTION public.shotline_takes_updated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
-    takes uuid[];
-    spaces text[];
+    changed record;
 BEGIN
-    SELECT array_agg(id), array_agg(workspace_id) INTO takes, spaces FROM after WHERE type = 'shot_take';
-    IF takes IS NOT NULL THEN
-        PERFORM shotline_take_numbers(takes, spaces);
-        PERFORM shotline_take_flags(takes, spaces);
-    END IF;
+    FOR changed IN
+        SELECT workspace_id AS space, array_agg(id) AS takes FROM after WHERE type = 'shot_take' GROUP BY 1 ORDER BY 1
+    LOOP
+        PERFORM shotline_take_numbers(changed.space, changed.takes);
+        PERFORM shotline_take_flags(changed.space, changed.takes);
+    END LOOP;
     RETURN NULL;
 END $$;
 
--- The pointers of these shots moved: it is history, it is told, and the flags follow.
-CREATE FUNCTION public.shotline_selection_moved(shots uuid[], spaces text[], takes uuid[], previous uuid[]) RETURNS void
-LANGUAGE plpgsql SET search_path = public, pg_temp
-SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
-AS $$
-BEGIN
-    INSERT INTO change_log (workspace_id, revision, entity, kind, items)
-    SELECT c.workspace, shotline_next_revision(c.workspace), 'selection', 'updated', c.items FROM (
-        SELECT n.workspace, jsonb_agg(jsonb_build_object('shot', n.shot, 'take', n.take, 'previous', n.was)
-                                      ORDER BY n.place) AS items
-        FROM (SELECT m.*, row_number() OVER (PARTITION BY m.workspace ORDER BY m.shot) - 1 AS place
-              FROM unnest(shots, spaces, takes, previous) AS m (shot, workspace, take, was)) n
-        GROUP BY n.workspace, n.place / 1000 ORDER BY n.workspace, n.place / 1000) c;
-    INSERT INTO selection_history (workspace_id, shot_id, revision, take_id, previous_take_id)
-        SELECT m.workspace, m.shot, w.revision, m.take, m.was
-        FROM unnest(shots, spaces, takes, previous) AS m (shot, workspace, take, was)
-        JOIN workspaces w ON w.id = m.workspace;
-    UPDATE assets a SET asset_metadata = a.asset_metadata || jsonb_build_object('selected', m.now)
-        FROM (SELECT take, workspace, true AS now FROM unnest(takes, spaces) AS t (take, workspace)
-              UNION ALL
-              SELECT was, workspace, false FROM unnest(previous, spaces) AS t (was, workspace)) m
-        WHERE a.id = m.take AND a.workspace_id || '' = m.workspace AND shotline_flagged(a.asset_metadata) <> m.now;
-END $$;
-REVOKE ALL ON FUNCTION public.shotline_selection_moved(uuid[], text[], uuid[], uuid[]) FROM PUBLIC;
-
+-- The pointers of shots moved: it is history, it is told, and the flags follow.
 CREATE FUNCTION public.shotline_selected() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_nestloop = off SET enable_hashjoin = on
+SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
     moved record;
+    now_at bigint;
 BEGIN
-    SELECT array_agg(a.shot_id) AS shots, array_agg(a.workspace_id) AS spaces, array_agg(a.selected_take_id) AS takes,
-           array_agg(b.selected_take_id) AS previous
-        INTO moved
-        FROM after a JOIN before b ON b.shot_id = a.shot_id AND b.workspace_id = a.workspace_id
-        WHERE a.selected_take_id IS DISTINCT FROM b.selected_take_id;
-    IF moved.shots IS NOT NULL THEN
-        PERFORM shotline_selection_moved(moved.shots, moved.spaces, moved.takes, moved.previous);
-    END IF;
+    FOR moved IN
+        SELECT a.workspace_id AS space, array_agg(a.shot_id) AS shots, array_agg(a.selected_take_id) AS takes,
+               array_agg(b.selected_take_id) AS previous
+            FROM after a JOIN before b ON b.shot_id = a.shot_id AND b.workspace_id = a.workspace_id
+            WHERE a.selected_take_id IS DISTINCT FROM b.selected_take_id
+            GROUP BY 1 ORDER BY 1
+    LOOP
+        now_at := shotline_next_revision(moved.space);
+        INSERT INTO change_log (workspace_id, revision, entity, kind, items)
+            SELECT moved.space, now_at, 'selection', 'updated', jsonb_agg(
+                jsonb_build_object('shot', m.shot, 'take', m.take, 'previous', m.was) ORDER BY m.place)
+            FROM unnest(moved.shots, moved.takes, moved.previous) WITH ORDINALITY AS m (shot, take, was, place)
+            GROUP BY (m.place - 1) / 1000 ORDER BY (m.place - 1) / 1000;
+        INSERT INTO selection_history (workspace_id, shot_id, revision, take_id, previous_take_id)
+            SELECT moved.space, m.shot, now_at, m.take, m.was
+            FROM unnest(moved.shots, moved.takes, moved.previous) AS m (shot, take, was);
+        UPDATE assets a SET asset_metadata = a.asset_metadata || 
+                jsonb_build_object('selected', coalesce(a.id = ANY (moved.takes), false))
+            WHERE a.id = ANY (array_remove(moved.takes || moved.previous, NULL)) AND a.workspace_id || '' = moved.space
+            AND shotline_flagged(a.asset_metadata) <> coalesce(a.id = ANY (moved.takes), false);
+    END LOOP;
     RETURN NULL;
 END $$;
 

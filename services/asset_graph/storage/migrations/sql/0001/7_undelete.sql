@@ -2,7 +2,7 @@
 -- Returns how many assets came back; 0 when there is none to bring back, or it is not the caller's.
 CREATE FUNCTION public.shotline_undelete(workspace text, asset uuid) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
     back uuid[];
@@ -25,7 +25,8 @@ BEGIN
     WITH gone AS (
         DELETE FROM deleted_assets d WHERE d.id = ANY (back) AND d.workspace_id || '' = workspace RETURNING d.*
     )
-    INSERT INTO assets (id, workspace_id, type, name, url, duration, generation_cost, asset_metadata, created_at, updated_at)
+    INSERT INTO assets (id, workspace_id, type, name, url, duration, generation_cost, asset_metadata, created_at,
+                        updated_at)
         SELECT g.id, g.workspace_id, g.type, g.name, g.url, g.duration, g.generation_cost, g.asset_metadata,
                g.created_at, g.updated_at
         FROM gone g ORDER BY g.id;
@@ -38,18 +39,19 @@ BEGIN
         DELETE FROM deleted_asset_relationships d
             WHERE d.cascaded AND d.workspace_id = workspace
             AND (d.parent_asset_id = ANY (back) OR d.child_asset_id = ANY (back))
-            AND EXISTS (SELECT FROM assets p WHERE p.id = d.parent_asset_id AND p.workspace_id || '' = workspace)
-            AND EXISTS (SELECT FROM assets c WHERE c.id = d.child_asset_id AND c.workspace_id || '' = workspace)
+            AND EXISTS (SELECT FROM assets p WHERE p.id = d.parent_asset_id AND p.workspace_id || '' = workspace OFFSET 0)
+            AND EXISTS (SELECT FROM assets c WHERE c.id = d.child_asset_id AND c.workspace_id || '' = workspace OFFSET 0)
             RETURNING d.*
     ), placed AS (
         -- Somebody else may stand in its place by now; then it goes to the end.
         SELECT g.*, EXISTS (
             SELECT FROM asset_relationships r WHERE r.parent_asset_id = g.parent_asset_id
-            AND r.relationship_type = g.relationship_type AND r.sequence = g.sequence AND r.workspace_id = workspace) AS held
+            AND r.relationship_type = g.relationship_type AND r.sequence = g.sequence
+            AND r.workspace_id = workspace OFFSET 0) AS held
         FROM gone g
     )
-    INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence, metadata,
-                                     created_at)
+    INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence,
+                                     metadata, created_at)
         SELECT p.id, p.workspace_id, p.parent_asset_id, p.child_asset_id, p.relationship_type,
                CASE WHEN NOT p.held THEN p.sequence END, p.metadata, p.created_at
         FROM placed p ORDER BY p.held, p.sequence, p.id;

@@ -44,8 +44,8 @@ $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO shotline_app;
-GRANT SELECT ON public.workspaces, public.asset_types, public.relationship_types, public.relationship_rules, public.assets,
-    public.assets_v2, public.asset_relationships, public.shot_state, public.selection_history, public.change_log,
+GRANT SELECT ON public.workspaces, public.asset_types, public.relationship_types, public.relationship_rules,
+    public.assets, public.assets_v2, public.asset_relationships, public.shot_state, public.selection_history, public.change_log,
     public.request_log, public.deleted_assets, public.deleted_asset_relationships, public.deleted_shot_state
     TO shotline_app;
 GRANT INSERT (id, currency), UPDATE (currency) ON public.workspaces TO shotline_app;

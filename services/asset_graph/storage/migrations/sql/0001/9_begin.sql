@@ -21,7 +21,9 @@ BEGIN
     END IF;
     PERFORM set_config('shotline.workspaces', ARRAY[mine]::text, true), set_config('shotline.workspace', mine, true),
         set_config('shotline.actor', shotline_begin.actor, true), set_config('shotline.client', shotline_begin.client, true),
-        set_config('shotline.request_id', coalesce(request::text, ''), true);
+        set_config('shotline.request_id', coalesce(request::text, ''), true),
+        -- A change looks rows up by id: planned once, by index also while a table is small.
+        set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true);
     PERFORM FROM workspaces w WHERE w.id = mine FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         INSERT INTO workspaces (id) VALUES (mine) ON CONFLICT DO NOTHING;
