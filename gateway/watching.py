@@ -129,7 +129,7 @@ def _response(index: int, source: Source, message: Message) -> pb.WatchResponse:
 
 
 def _graph_change(change: graph.GraphChange) -> pb.GraphChange:
-    told = pb.GraphChange(revision=change.revision, create_time=change.create_time)
+    told = pb.GraphChange(revision=change.revision, create_time=change.create_time, truncated=change.truncated)
     told.origin.kind = pb.Origin.KIND_CLIENT
     told.origin.principal, told.origin.client, told.origin.request_id = change.actor, change.client, change.request_id
     # By wire again.

@@ -52,6 +52,21 @@ def cost(
     filming.show_cost(target, film)
 
 
+@asks(commands, "watch", _LOOK)
+def watch(
+    target: "Target",
+    workspace: Workspace = "default",
+    start: Annotated[
+        int | None,
+        typer.Option("--from", metavar="REVISION", min=0, help="The first revision to tell of. Default: the next one."),
+    ] = None,
+) -> None:
+    """Follow the changes of a workspace, one line each, whoever makes them. Ctrl-C ends it."""
+    from gateway.cli import watching
+
+    watching.watch_workspace(target, workspace, start)
+
+
 @asks(commands, "select", _CHANGE)
 def select(
     target: "Target",

@@ -71,8 +71,8 @@ def ask(target: Target, work: Callable[[Graph], Coroutine[None, None, T]]) -> T:
     """The result of `work` with a client of the asset graph; every failure ends the command."""
 
     async def run() -> T:
-        async with _channel(target) as channel:
-            return await work(Graph(channel))
+        async with opened_graph(target) as graph:
+            return await work(graph)
 
     try:
         return asyncio.run(run())
@@ -85,6 +85,13 @@ async def opened(target: Target) -> AsyncIterator[Client]:
     """A client of the Shotline that is there now. Raises Fault where none is known."""
     async with _channel(target) as channel:
         yield Client(channel)
+
+
+@asynccontextmanager
+async def opened_graph(target: Target) -> AsyncIterator[Graph]:
+    """A client of its asset graph likewise."""
+    async with _channel(target) as channel:
+        yield Graph(channel)
 
 
 @asynccontextmanager

@@ -121,7 +121,7 @@ async def _touched(graph: Graph, workspace_id: str, behind: int, assets: set[str
         async for message in messages:
             change = message.change
             named = {one.id for one in change.assets} | {one.parent_asset_id for one in change.relationships}
-            if named & assets:
+            if named & assets or change.truncated:
                 return True
             if change.revision >= until:
                 return False

@@ -3,6 +3,7 @@
 Text that comes from the asset graph is shown, never obeyed.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -22,6 +23,7 @@ from gateway.cli.render import cell, counted, raw, table
 from gateway.cli.terminal import console, printable
 
 _PLACES = 2  # decimals of an amount, at least
+_TOLD = 4  # things of a change that are told in its line
 
 
 class AssetDocument(TypedDict):
@@ -179,6 +181,59 @@ def selected(shot: studio.Shot) -> Selected:
     return Selected(said=said, revision=shot.revision, facts=facts)
 
 
+def change_facts(change: pb.GraphChange) -> dict[str, object]:
+    """A revision of a workspace as one JSON object."""
+    return {
+        "revision": change.revision,
+        "createTime": change.create_time.ToJsonString(),
+        "actor": change.actor,
+        "client": change.client,
+        "requestId": change.request_id,
+        "assets": [
+            {"id": one.id, "kind": _kind(one.kind), "type": one.type, "name": one.name, "etag": one.etag}
+            for one in change.assets
+        ],
+        "relationships": [
+            {
+                "id": one.id,
+                "kind": _kind(one.kind),
+                "parent": one.parent_asset_id,
+                "child": one.child_asset_id,
+                "type": one.relationship_type,
+                "sequence": one.sequence if one.HasField("sequence") else None,
+            }
+            for one in change.relationships
+        ],
+        "selections": [
+            {"shot": one.shot_id, "take": one.take_id or None, "previous": one.previous_take_id or None}
+            for one in change.selections
+        ],
+        "truncated": change.truncated,
+    }
+
+
+def change_line(change: pb.GraphChange) -> Text:
+    """A revision of a workspace in one line: its number, when, who, what."""
+    names = {one.id: one.name for one in change.assets}
+    told = [
+        f"{names.get(one.take_id, one.take_id)} selected" if one.take_id else f"no take of {one.shot_id} selected"
+        for one in change.selections
+    ]
+    told += [f"{one.type} {one.name} {_kind(one.kind).lower()}" for one in change.assets]
+    kinds = Counter((one.relationship_type, _kind(one.kind).lower()) for one in change.relationships)
+    told += [f"{number} × {name} {kind}" for (name, kind), number in kinds.items()]
+    more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    more += " and more than is told" if change.truncated else ""
+    who = f"{change.actor} ({change.client})" if change.client else change.actor
+    when = change.create_time.ToDatetime(UTC).astimezone()
+    return Text.assemble(
+        (f"{change.revision:>6}", "bold"),
+        f"  {when:%H:%M:%S}  ",
+        (f"{printable(who):<20}", "cyan"),
+        f"  {printable(', '.join(told[:_TOLD]) + more)}".replace("\n", " "),
+    )
+
+
 def imported_facts(path: Path, document: FilmDocument, imported: Imported) -> dict[str, object]:
     """What became of a file, as JSON."""
     return {
@@ -210,6 +265,11 @@ def print_exported(output: Path, document: FilmDocument) -> None:
     """Where a film was written to."""
     said = f"✓ {output}: {document.title} ({', '.join(_counts(document))})"
     console().print(Text(printable(said), style="green"), soft_wrap=True)
+
+
+def _kind(value: "pb.ChangeKind.ValueType") -> str:
+    """A ChangeKind as a word: CREATED, UPDATED, DELETED."""
+    return pb.ChangeKind.Name(value).removeprefix("CHANGE_KIND_")
 
 
 def _counts(document: FilmDocument) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Who calls, and what the caller may see: from the call that is being answered to the domain's values."""
 
 import re
+import time
 
 from services.asset_graph.domain import faults
 from services.asset_graph.domain.model import Caller, Scope
@@ -28,6 +29,12 @@ def caller(request_id: str) -> Caller:
         client=current.client if current else "",
         request_id=None if request is None else ids.uuid(request, "request_id"),
     )
+
+
+def until() -> float:
+    """Until when to wait for PostgreSQL (monotonic): early enough that the caller still hears that it was too busy."""
+    deadline = call.deadline()
+    return deadline - min(0.1, max(0.0, deadline - time.monotonic()) / 10)
 
 
 def workspace(workspace_id: str) -> str:

@@ -7,12 +7,13 @@ an earlier change.
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias
 from uuid import UUID
 
+from asyncpg.pgproto import pgproto
 from google.protobuf.message import Message
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
@@ -75,7 +76,8 @@ _LINKS = (
     ("assets", "uses_asset"),
 )
 
-new_id = Uuid7()
+# asyncpg brings a UUID that is made, hashed and written in C: a batch has thousands.
+new_id = Uuid7(pgproto.UUID)
 
 
 def digest(request: Mutation) -> bytes:
@@ -93,7 +95,7 @@ def digest(request: Mutation) -> bytes:
 class Reader:
     """Reads requests. Raises INVALID_FIELD, INVALID_JSON, INVALID_METADATA."""
 
-    temp_ids: Mapping[str, UUID] | None = None  # of a batch
+    temp_ids: dict[str, UUID] | None = None  # of a batch
     index: int | None = None  # of the change that is read
 
     def create_asset(self, request: pb.CreateAssetRequest) -> Step:
@@ -252,11 +254,15 @@ class Reader:
 
     def id(self, text: str, field: str) -> UUID:
         """The asset that a field names, by its id or, in a batch, by the temporary one of an earlier change."""
-        if self.temp_ids is not None and text.startswith("$"):
-            if (named := self.temp_ids.get(text)) is None:
-                raise invalid_field(field, "must be the temp_id of an earlier change that makes an asset")
+        if self.temp_ids is None:
+            return ids.uuid(text, field)
+        if named := self.temp_ids.get(text):
             return named
-        return ids.uuid(text, field)
+        if text.startswith("$"):
+            raise invalid_field(field, "must be the temp_id of an earlier change that makes an asset")
+        # Kept among the others: many changes of a batch name the same film.
+        self.temp_ids[text] = pgproto.UUID(ids.uuid(text, field).bytes)
+        return self.temp_ids[text]
 
     def _key(self, request: pb.CreateRelationshipRequest | pb.RelationshipKey, prefix: str = "") -> EdgeKey:
         if relationship_type(request.relationship_type) is None:

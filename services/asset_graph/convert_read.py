@@ -1,7 +1,7 @@
 """Between the messages of reads and the domain's values."""
 
 from datetime import UTC, datetime
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,13 +9,14 @@ from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from services.asset_graph.convert import from_asset, from_id, from_money, from_related
 from services.asset_graph.domain import rules
+from services.asset_graph.domain.metadata import parsed
 from services.asset_graph.domain.reading import (
     Cut,
     DeletedAsset,
     EndFilter,
-    Filter,
     FilmCost,
     FilmPage,
+    Filter,
     GraphChange,
     Order,
     ShotMetrics,
@@ -71,7 +72,7 @@ def to_filter(request: pb.ListAssetsRequest) -> Filter:
         raise invalid_field("name_prefix", "must not hold U+0000")
     metadata = None
     if request.metadata_contains_json:
-        metadata = strict_json.dumps(cast(strict_json.Json, strict_json.parse_object(request.metadata_contains_json)))
+        metadata = strict_json.dumps(parsed(request.metadata_contains_json))
     return Filter(
         types=tuple(dict.fromkeys(to_type(each, f"types[{index}]") for index, each in enumerate(request.types))),
         name_prefix=request.name_prefix,
@@ -198,7 +199,11 @@ def from_metrics(metrics: ShotMetrics) -> pb.ShotMetrics:
 def from_change(change: GraphChange) -> pb.GraphChange:
     """One revision of a workspace."""
     message = pb.GraphChange(
-        revision=change.revision, actor=change.actor, client=change.client, request_id=change.request_id
+        revision=change.revision,
+        actor=change.actor,
+        client=change.client,
+        request_id=change.request_id,
+        truncated=change.truncated,
     )
     message.create_time.FromDatetime(change.created_at)
     for asset in change.assets:

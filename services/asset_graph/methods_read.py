@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from services.asset_graph import convert, convert_read, rules_answer
-from services.asset_graph.caller import scope, workspace
+from services.asset_graph.caller import scope, until, workspace
 from services.asset_graph.domain.reading import Reads, Watches
 from services.kernel.faults import Code, Fault
 from services.kernel.paging import keyset_token
@@ -25,13 +25,13 @@ class ReadMethods:
 
     async def GetAsset(self, request: pb.GetAssetRequest, context: object = None) -> pb.Asset:
         asset_id = convert.to_id(request.id, "id")
-        return convert.from_asset(await self._reads.asset(scope(), call.deadline(), asset_id))
+        return convert.from_asset(await self._reads.asset(scope(), until(), asset_id))
 
     async def BatchGetAssets(
         self, request: pb.BatchGetAssetsRequest, context: object = None
     ) -> pb.BatchGetAssetsResponse:
         wanted = list(dict.fromkeys(convert.to_ids(request.ids, "ids")))
-        page = await self._reads.assets(scope(), call.deadline(), wanted)
+        page = await self._reads.assets(scope(), until(), wanted)
         if page.following:
             raise wire.too_large(wire.MAX_MESSAGE, "ask for fewer assets at a time")
         found = {asset.id: asset for asset in page.items}
@@ -44,7 +44,7 @@ class ReadMethods:
         workspace_id = workspace(request.workspace_id)
         wanted, order = convert_read.to_filter(request), convert_read.to_order(request.order)
         query, cut = convert_read.to_cut(request)
-        page = await self._reads.list_assets(scope(), call.deadline(), workspace_id, wanted, order, cut)
+        page = await self._reads.list_assets(scope(), until(), workspace_id, wanted, order, cut)
         response = pb.ListAssetsResponse(assets=map(convert.from_asset, page.items))
         if page.following:
             response.next_page_token = keyset_token(query, page.following)
@@ -55,7 +55,7 @@ class ReadMethods:
     ) -> pb.ListDeletedAssetsResponse:
         workspace_id = workspace(request.workspace_id)
         query, cut = convert_read.to_cut(request)
-        page = await self._reads.list_deleted(scope(), call.deadline(), workspace_id, cut)
+        page = await self._reads.list_deleted(scope(), until(), workspace_id, cut)
         response = pb.ListDeletedAssetsResponse(assets=map(convert_read.from_deleted, page.items))
         if page.following:
             response.next_page_token = keyset_token(query, page.following)
@@ -64,7 +64,7 @@ class ReadMethods:
     async def ListChildren(self, request: pb.ListChildrenRequest, context: object = None) -> pb.ListChildrenResponse:
         parent, wanted = convert.to_id(request.parent_asset_id, "parent_asset_id"), convert_read.to_end_filter(request)
         query, cut = convert_read.to_cut(request)
-        page = await self._reads.children(scope(), call.deadline(), parent, wanted, cut)
+        page = await self._reads.children(scope(), until(), parent, wanted, cut)
         response = pb.ListChildrenResponse(children=map(convert.from_related, page.items))
         if page.following:
             response.next_page_token = keyset_token(query, page.following)
@@ -73,7 +73,7 @@ class ReadMethods:
     async def ListParents(self, request: pb.ListParentsRequest, context: object = None) -> pb.ListParentsResponse:
         child, wanted = convert.to_id(request.child_asset_id, "child_asset_id"), convert_read.to_end_filter(request)
         query, cut = convert_read.to_cut(request)
-        page = await self._reads.parents(scope(), call.deadline(), child, wanted, cut)
+        page = await self._reads.parents(scope(), until(), child, wanted, cut)
         response = pb.ListParentsResponse(parents=map(convert.from_related, page.items))
         if page.following:
             response.next_page_token = keyset_token(query, page.following)
@@ -82,7 +82,7 @@ class ReadMethods:
     async def ListShotTakes(self, request: pb.ListShotTakesRequest, context: object = None) -> pb.ListShotTakesResponse:
         shot_id = convert.to_id(request.shot_id, "shot_id")
         query, cut = convert_read.to_cut(request)
-        page = await self._reads.takes(scope(), call.deadline(), shot_id, cut)
+        page = await self._reads.takes(scope(), until(), shot_id, cut)
         response = pb.ListShotTakesResponse(takes=map(convert.from_take, page.items))
         if page.following:
             response.next_page_token = keyset_token(query, page.following)
@@ -90,18 +90,18 @@ class ReadMethods:
 
     async def GetSelectedTake(self, request: pb.GetSelectedTakeRequest, context: object = None) -> pb.Selection:
         shot_id = convert.to_id(request.shot_id, "shot_id")
-        return convert.from_selection(await self._reads.selection(scope(), call.deadline(), shot_id))
+        return convert.from_selection(await self._reads.selection(scope(), until(), shot_id))
 
     async def GetShotStructure(self, request: pb.GetShotStructureRequest, context: object = None) -> pb.ShotStructure:
         shot_id = convert.to_id(request.shot_id, "shot_id")
-        return convert_read.from_structure(await self._reads.shot_structure(scope(), call.deadline(), shot_id))
+        return convert_read.from_structure(await self._reads.shot_structure(scope(), until(), shot_id))
 
     async def GetFilmStructure(
         self, request: pb.GetFilmStructureRequest, context: object = None
     ) -> pb.GetFilmStructureResponse:
         film_id = convert.to_id(request.film_id, "film_id")
         query, cut = convert_read.to_cut(request)
-        page = await self._reads.film_structure(scope(), call.deadline(), film_id, cut)
+        page = await self._reads.film_structure(scope(), until(), film_id, cut)
         response = convert_read.from_film_page(page)
         if page.following:
             response.next_page_token = keyset_token(query, page.following)
@@ -109,11 +109,11 @@ class ReadMethods:
 
     async def GetFilmCost(self, request: pb.GetFilmCostRequest, context: object = None) -> pb.FilmCost:
         film_id = convert.to_id(request.film_id, "film_id")
-        return convert_read.from_cost(await self._reads.film_cost(scope(), call.deadline(), film_id))
+        return convert_read.from_cost(await self._reads.film_cost(scope(), until(), film_id))
 
     async def GetShotMetrics(self, request: pb.GetShotMetricsRequest, context: object = None) -> pb.ShotMetrics:
         shot_id = convert.to_id(request.shot_id, "shot_id")
-        return convert_read.from_metrics(await self._reads.shot_metrics(scope(), call.deadline(), shot_id))
+        return convert_read.from_metrics(await self._reads.shot_metrics(scope(), until(), shot_id))
 
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: object = None

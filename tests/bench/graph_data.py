@@ -1,10 +1,11 @@
 """Graphs for the bench: as many assets as wanted, of the same shape at each size, with ids that can be computed.
 
-The operator loads them with the triggers off (`session_replication_role`), which leaves what the triggers would have left
-of the same rows, but for the log of changes: what is measured is reading.
+The operator loads them with the triggers off (`session_replication_role`). That leaves what the triggers would have
+left of the same rows, but for the log of changes: what is measured is reading.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,8 +34,8 @@ def _time(number: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Films:
-    """A workspace of films of one shape: a film, its characters, its shots each with takes and their videos, and sounds,
-    texts and images for the shots. Assets are numbered from `first`, film after film."""
+    """A workspace of films of one shape: a film, its characters, its shots each with takes and their videos, and what
+    the shots use besides. Assets are numbered from `first`, film after film."""
 
     workspace: str
     films: int
@@ -107,7 +108,8 @@ class Films:
                 CASE type
                     WHEN 'shot' THEN jsonb_build_object(
                         'description', 'They meet on the pier while the lamps go out one by one.',
-                        'shot_number', lpad(shot::text, 5, '0'), 'camera_angle', 'medium two-shot', 'duration_target', 4.5,
+                        'shot_number', lpad(shot::text, 5, '0'), 'camera_angle', 'medium two-shot',
+                        'duration_target', 4.5,
                         'prompt', 'two people on a pier at dusk, lamps, slow push in, light fog over still water')
                     WHEN 'shot_take' THEN jsonb_build_object(
                         'attempt_number', take, 'selected', take = 2, 'quality_score', 0.75,
@@ -142,7 +144,10 @@ class Films:
         edges = [("f", shot, "contains_shot", "s + 1")]
         for take in range(self.takes):
             its = f"({shot} + {1 + 2 * take})"
-            edges += [(shot, its, "generation_attempt", f"{take + 1}"), (its, f"({its} + 1)", "generated_video", "NULL")]
+            edges += [
+                (shot, its, "generation_attempt", f"{take + 1}"),
+                (its, f"({its} + 1)", "generated_video", "NULL"),
+            ]
         if self.others:
             edges += [(shot, f"(f + 1 + (s + {i}) % {self.characters})", "uses_character", "NULL") for i in range(4)]
             edges += [
@@ -152,10 +157,10 @@ class Films:
             ]
         rows = ", ".join(f"({index}, {p}, {c}, '{kind}', {n}::int)" for index, (p, c, kind, n) in enumerate(edges))
         yield f"""
-            INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence,
-                                             created_at)
-            SELECT (lpad(to_hex({_BEGAN} + f), 12, '0') || '70009000' || lpad(to_hex(f), 6, '0') || lpad(to_hex(s), 4, '0')
-                    || lpad(to_hex(kind), 2, '0'))::uuid,
+            INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type,
+                                             sequence, created_at)
+            SELECT (lpad(to_hex({_BEGAN} + f), 12, '0') || '70009000' || lpad(to_hex(f), 6, '0')
+                    || lpad(to_hex(s), 4, '0') || lpad(to_hex(kind), 2, '0'))::uuid,
                 '{self.workspace}', {_id("parent")}, {_id("child")}, type, place, {_time("f")}
             FROM {films}, generate_series(0, {self.shots - 1}) AS s,
                 LATERAL (VALUES {rows}) AS e (kind, parent, child, type, place)
@@ -170,7 +175,7 @@ class Films:
 _INDEXES = """
     SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
     FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid
-    WHERE i.indrelid IN ('assets'::regclass, 'asset_relationships'::regclass) AND c.oid IS NULL
+    WHERE i.indrelid = $1::text::regclass AND c.oid IS NULL
 """
 
 
@@ -178,20 +183,33 @@ async def fill(operator_url: str, *films: Films) -> None:
     """Load films into an empty, migrated database, and let the planner know them."""
     connection = await asyncpg.connect(operator_url)
     try:
+        for each in films:
+            await connection.execute("INSERT INTO workspaces (id) VALUES ($1) ON CONFLICT DO NOTHING", each.workspace)
+        statements = [list(each.statements()) for each in films]
+        # With the triggers off no table asks another.
+        await asyncio.gather(
+            _load(operator_url, "assets", [assets for assets, _, _ in statements]),
+            _load(operator_url, "asset_relationships", [each for _, *others in statements for each in others]),
+        )
+        await connection.execute("VACUUM (ANALYZE) assets, asset_relationships, shot_state, workspaces")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+async def _load(operator_url: str, table: str, statements: Sequence[str]) -> None:
+    connection = await asyncpg.connect(operator_url)
+    try:
         await connection.execute(
             "SET session_replication_role = replica; SET synchronous_commit = off; SET maintenance_work_mem = '512MB'"
         )
         # To sort each index once takes a third of the time of keeping it in order row by row.
-        indexes = await connection.fetch(_INDEXES)
+        indexes = await connection.fetch(_INDEXES, table)
         for index in indexes:
             await connection.execute(f"DROP INDEX {index['name']}")
-        for each in films:
-            await connection.execute("INSERT INTO workspaces (id) VALUES ($1) ON CONFLICT DO NOTHING", each.workspace)
-            for statement in each.statements():
-                await connection.execute(statement)
+        for statement in statements:
+            await connection.execute(statement)
         for index in indexes:
             await connection.execute(index["definition"])
-        await connection.execute("VACUUM (ANALYZE) assets, asset_relationships, shot_state, workspaces")
-        await connection.execute("CHECKPOINT")
     finally:
         await connection.close()

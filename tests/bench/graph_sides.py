@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
-from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc as pb_grpc
 
 from services.local import ports
@@ -74,7 +74,7 @@ class Service:
 @contextmanager
 def service(folder: Path, database: Database) -> Iterator[Service]:
     """An asset graph on a database, as the role that row-level security holds; it logs as it does by default."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "token").write_text(new_token())
     make_key_file(folder / "key")
     address = f"127.0.0.1:{ports.chosen('auto').asset_graph}"
@@ -93,7 +93,9 @@ def service(folder: Path, database: Database) -> Iterator[Service]:
 @contextmanager
 def running(module: str, environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
     """A Python program, for as long as the block lasts."""
-    child = subprocess.Popen([sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
     try:
         yield child
     finally:
@@ -108,7 +110,7 @@ async def bare_call() -> AsyncIterator[Turn]:
         assert child.stdout
         port = child.stdout.readline().strip()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_CHANNEL) as channel:
-            method = channel.unary_unary(ECHO)
+            method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ECHO)
             await asyncio.wait_for(channel.channel_ready(), START_TIMEOUT)
             body = bytes(64)
 
@@ -163,9 +165,9 @@ async def _echo(stopping: asyncio.Event) -> None:
     async def echo(request: bytes, _: object) -> bytes:
         return request
 
-    class Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio's stubs leave it open
-        def service(self, details: grpc.HandlerCallDetails) -> object:
-            return grpc.unary_unary_rpc_method_handler(echo) if details.method == ECHO else None
+    class Handlers(grpc.GenericRpcHandler):
+        def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+            return grpc.unary_unary_rpc_method_handler(echo) if handler_call_details.method == ECHO else None
 
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((Handlers(),))

@@ -120,6 +120,8 @@ class Shotline:
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise
+        if self._process and self._process.stdout:
+            self._process.stdout.close()
 
     @property
     def _errors(self) -> Path:

@@ -29,6 +29,7 @@ VARYING = (
     (r"\d{4}-\d\d-\d\d", "DATE"),
     (r"\d\d:\d\d:\d\d", "TIME"),
     (r"\b[0-9a-f]{32}\b", "ETAG"),
+    (r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "ID"),
 )
 
 
@@ -81,6 +82,7 @@ class Reader:
 
     home: Path
     terminals: list[Terminal] = field(default_factory=list)
+    film_id: str = ""  # of the film that was made last
 
     def __post_init__(self) -> None:
         program = self.home / ".venv" / "bin" / "shotline"
@@ -102,6 +104,8 @@ class Reader:
             check=False,
         )
         assert done.returncode == 0, f"{command} failed:\n{done.stdout}"
+        if command.startswith("shotline film import "):
+            self.film_id = done.stdout.split()[-1]
         return done.stdout
 
     def leaves_running(self, command: str) -> Terminal:
@@ -120,12 +124,12 @@ class Reader:
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in without_settings().items() if not name.startswith("XDG_")}
         path = f"{self.home / '.venv' / 'bin'}:{own['PATH']}"
-        python_path = os.pathsep.join((str(REPOSITORY), str(REPOSITORY / "protos/gen/python")))
+        python_path = os.pathsep.join(str(REPOSITORY / each) for each in ("", "protos/gen/python", "gateway/sdk"))
         return {**own, "HOME": str(self.home), "PATH": path, "PYTHONPATH": python_path}
 
     def _as_here(self, command: str) -> str:
         """With the places of this machine for those of the README: the home, and where Shotline listens."""
-        command = command.replace("/home/me", str(self.home))
+        command = command.replace("/home/me", str(self.home)).replace("FILM_ID", self.film_id)
         if command.startswith("shotline up "):
             return f"{command} --ports auto"  # the usual ones may be in use
         for connection in self.home.rglob("connection.json"):
@@ -207,10 +211,11 @@ def test_every_command_that_is_named_exists() -> None:
         assert name in (project.commands if of_project else top.commands), name
 
 
-def test_every_project_command_is_in_the_readme() -> None:
+@pytest.mark.parametrize("group", ["project", "film"])
+def test_every_command_of_a_group_is_in_the_readme(group: str) -> None:
     top = typer.main.get_command(app)
     assert isinstance(top, typer.core.TyperGroup)
-    project = top.commands["project"]
-    assert isinstance(project, typer.core.TyperGroup)
-    for name in project.commands:
-        assert re.search(rf"`{name}`|shotline project {name}\b", README), name
+    commands = top.commands[group]
+    assert isinstance(commands, typer.core.TyperGroup)
+    for name in commands.commands:
+        assert re.search(rf"`{name}`|shotline {group} {name}\b", README), name

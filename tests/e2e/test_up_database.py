@@ -120,16 +120,22 @@ def test_postgresql_is_started_again_when_it_dies_and_three_quick_deaths_end_the
     shotline = start_whole(*flags)
     asset = make_asset(shotline)
     project = projects.crossing(tmp_path / "film")
-    for _ in range(2):
-        killed = kill_postmaster(shotline)
-        shotline.ok("sequence:get-all", [str(project)])  # project folders need no database
-        wait_for(lambda: postmaster(shotline) not in (killed, None), "a new PostgreSQL")
-        wait_for(lambda: found(shotline, asset), "the database is back")
+    killed = kill_postmaster(shotline)
+    shotline.ok("sequence:get-all", [str(project)])  # project folders need no database
+    wait_for(lambda: postmaster(shotline) not in (killed, None), "a new PostgreSQL")
+    wait_for(lambda: found(shotline, asset), "the database is back")
     assert make_asset(shotline).name == "Crossing"
-    kill_postmaster(shotline)
+
+    def over() -> bool:
+        pid = postmaster(shotline)
+        if pid and is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+        return not is_running(shotline.pid)
+
+    wait_for(over, "the start has given up")
     assert shotline._wait(20) == 1
     said = shotline.data.with_suffix(".stderr").read_text()
-    assert said.count("it is started again") == 2
+    assert "it is started again" in said
     assert "3 times within seconds of its start" in said
     assert "postgres.log" in said
     assert not (shotline.data / "connection.json").exists()

@@ -5,11 +5,12 @@ there, and written together; so are changes of several assets, deletions, and se
 be, were each made for itself.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
-from typing import TypeVar
+from typing import TypeVar, cast
 from uuid import UUID
 
 from services.asset_graph.domain import faults, metadata
@@ -23,7 +24,6 @@ from services.asset_graph.domain.changing import (
     MakeTake,
     MakeVideo,
     Move,
-    Operation,
     Relate,
     Remove,
     Select,
@@ -36,6 +36,7 @@ from services.asset_graph.domain.ports import (
     EdgeRefused,
     Graph,
     Knowledge,
+    Made,
     NewAsset,
     NewEdge,
     ParentsOf,
@@ -50,6 +51,20 @@ from services.kernel.strict_json import Json, Number, dumps
 
 MOST_NAME = 1 << 20  # bytes
 MOST_SEQUENCE = 2**31 - 1
+_MANY = 100  # new assets with which the database is busy for long enough
+
+# Operations of one kind that follow one another are carried out together.
+_KINDS = {
+    MakeAsset: Addition,
+    Relate: Addition,
+    MakeTake: Addition,
+    MakeVideo: Addition,
+    Alter: Alter,
+    Remove: Remove,
+    End: End,
+    Move: Move,
+    Select: Select,
+}
 
 T = TypeVar("T")
 _Indexed = tuple[int | None, T]
@@ -73,11 +88,11 @@ class Batch:
     async def carry_out(self, steps: Iterable[Step]) -> None:
         """Carry out all steps. Faults name the step that they come from in metadata `change_index`."""
         indexed = ((step.change_index, operation) for step in steps for operation in step.operations)
-        for kind, run in groupby(indexed, key=lambda each: _kind(each[1])):
+        for kind, run in groupby(indexed, key=lambda each: _KINDS[type(each[1])]):
             operations = list(run)
             if kind is Addition:
                 additions = _Additions(self, self._graph, self._whole)
-                await additions.carry_out([(at, each) for at, each in operations if isinstance(each, Addition)])
+                await additions.carry_out(cast(list[_Indexed[Addition]], operations))
                 continue
             self.lasting = False
             if kind is Alter:
@@ -211,16 +226,20 @@ class _Additions:
         self._edges: list[_Indexed[NewEdge]] = []
         self._new: dict[EdgeKey, UUID] = {}  # relationships that were decided here
         self._selecting: set[UUID] = set()  # shots of which a take gets selected by what is to be written
+        self._early: asyncio.Future[tuple[Mapping[UUID, Made], Mapping[UUID, Relationship]]] | None = None
+        self._sent: set[UUID] = set()  # assets that are being made already
 
     async def carry_out(self, operations: Sequence[_Indexed[Addition]]) -> None:
         """Decide about each, then write all."""
         question = _question(operation for _, operation in operations)
         if question:
             self._known = await self._graph.ask(question)
-            if places := _wished_places(operations, self._known) - question.places:
+            takes = any(each.type == ATTEMPT for each in question.siblings)
+            if takes and (places := _wished_places(operations, self._known) - question.places):
                 more = await self._graph.ask(replace(Question.empty(), places=places))
                 self._known.places.update(more.places)
                 self._known.former.update(more.former)
+        await self._begin_early(operations)
         index = None
         try:
             for index, operation in operations:
@@ -232,15 +251,27 @@ class _Additions:
                     await self._make_take(index, operation)
                 else:
                     self._make_video(index, operation)
+            await self._write()
         except Fault as fault:
             _name_change(fault, index)
             raise
-        await self._write()
+        finally:
+            if self._early:  # a transaction cannot be ended in the middle of a statement
+                await asyncio.wait([self._early])
+
+    async def _begin_early(self, operations: Sequence[_Indexed[Addition]]) -> None:
+        """Let the database work on many new assets, which are no matter of decision, while the rest is decided."""
+        assets = [each.asset for _, each in operations if isinstance(each, MakeAsset)]
+        if len(assets) >= _MANY:
+            self._early = asyncio.ensure_future(self._graph.add(assets, [], whole=self._whole))
+            self._sent.update(asset.id for asset in assets)
+            await asyncio.sleep(0)
 
     def _make(self, asset: NewAsset, members: Mapping[str, Json]) -> None:
         take: Mapping[str, Json] = members if asset.type == "shot_take" else {}
         number = take.get("attempt_number")
-        self._assets.append(asset)
+        if asset.id not in self._sent:
+            self._assets.append(asset)
         self._known.ends[asset.id] = KnownEnd(
             type=asset.type,
             name=asset.name,
@@ -357,6 +388,10 @@ class _Additions:
             known.children[siblings] = edge.id
 
     async def _write(self) -> None:
+        if self._early:
+            early, self._early = self._early, None
+            made, _ = await early
+            self._note(made)
         assets, edges = self._assets, self._edges
         self._assets, self._edges, self._selecting = [], [], set()
         if not assets and not edges:
@@ -364,30 +399,19 @@ class _Additions:
         try:
             made, related = await self._graph.add(assets, [edge for _, edge in edges], whole=self._whole)
         except EdgeRefused as refused:
-            with _of(edges[refused.position][0]):
-                raise refused.fault from None
+            _name_change(refused.fault, edges[refused.position][0])
+            raise refused.fault from None
         if any(edge.key.type == ATTEMPT for _, edge in edges):
             self._batch.lasting = False
-        for asset in assets:
-            result = made[asset.id]
-            self._batch.etags[asset.id] = result.etag
-            if self._whole:
-                self._batch.assets[asset.id] = Asset(
-                    id=asset.id,
-                    workspace_id=self._graph.workspace_id,
-                    type=asset.type,
-                    name=asset.name,
-                    url=asset.url,
-                    duration=asset.duration,
-                    generation_cost=asset.generation_cost,
-                    metadata=result.metadata,
-                    etag=result.etag,
-                    created_at=result.created_at,
-                    updated_at=result.updated_at,
-                )
+        self._note(made)
         for _, edge in edges if self._whole else ():
             self._batch.relationships[edge.key] = related[edge.id]
             self._batch.made.append(edge.key)
+
+    def _note(self, made: Mapping[UUID, Made]) -> None:
+        self._batch.etags.update((asset_id, each.etag) for asset_id, each in made.items())
+        if self._whole:
+            self._batch.assets.update((asset_id, each.asset) for asset_id, each in made.items() if each.asset)
 
 
 def must_be_movable(key: EdgeKey) -> None:
@@ -400,10 +424,6 @@ async def unlinked(graph: Graph, shot: UUID, keys: Sequence[EdgeKey]) -> int:
     """End links of a shot, as far as they are there, and say how many were."""
     _must_be((await graph.ask(_about_ends([shot]))).ends, shot, "shot", "shot_id")
     return len(await graph.end(keys))
-
-
-def _kind(operation: Operation) -> object:
-    return Addition if isinstance(operation, Addition) else type(operation)
 
 
 def _altered(wish: Alter) -> object:

@@ -1,6 +1,7 @@
 """What can go wrong with the asset graph, each with the reason that the contract lists."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from services.asset_graph.domain.rules import relationship_type
 from services.kernel.faults import Code, Current, Fault
@@ -112,13 +113,13 @@ def type_mismatch(relationship: str, parent_type: str, child_type: str) -> Fault
     )
 
 
-def relationship_exists(relationship: str, relationship_id: object, message: str = "") -> Fault:
-    """The same edge is there, or one that its rule allows once."""
+def relationship_exists(relationship: str, relationship_id: UUID | None, message: str = "") -> Fault:
+    """The same edge is there, or one that its rule allows once; None where only the database knows which."""
     return Fault(
         Code.ALREADY_EXISTS,
         "RELATIONSHIP_EXISTS",
         message or f"there is a {relationship} between these two already",
-        metadata={"relationship_id": str(relationship_id)},
+        metadata={} if relationship_id is None else {"relationship_id": str(relationship_id)},
     )
 
 
@@ -132,13 +133,14 @@ def relationship_not_found(relationship: str, parent: object, child: object) -> 
     )
 
 
-def sequence_taken(relationship: str, sequence: int) -> Fault:
-    """A sibling stands there."""
+def sequence_taken(relationship: str, sequence: int | None) -> Fault:
+    """A sibling stands there; None where only the database knows where."""
+    which = "this sequence" if sequence is None else f"the sequence {sequence}"
     return Fault(
         Code.ALREADY_EXISTS,
         "SEQUENCE_TAKEN",
-        f"another {relationship} has the sequence {sequence}; leave it out to come behind the last one",
-        metadata={"sequence": str(sequence)},
+        f"another {relationship} has {which}; leave it out to come behind the last one",
+        metadata={} if sequence is None else {"sequence": str(sequence)},
     )
 
 

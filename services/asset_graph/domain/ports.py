@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -123,9 +122,7 @@ class Made(NamedTuple):
     """What the database made of a new asset."""
 
     etag: str
-    metadata: str  # empty where it was not asked for
-    created_at: datetime
-    updated_at: datetime
+    asset: Asset | None  # where all of it was asked for
 
 
 class EdgeRefused(Exception):
@@ -140,15 +137,13 @@ class EdgeRefused(Exception):
 class Graph(Protocol):
     """One workspace while it is changed, whose lock is held. Statements of many rows, none of them twice."""
 
-    workspace_id: str
-
     async def ask(self, question: Question) -> Knowledge:
         """What is there."""
 
     async def add(
         self, assets: Sequence[NewAsset], edges: Sequence[NewEdge], *, whole: bool
     ) -> tuple[Mapping[UUID, Made], Mapping[UUID, Relationship]]:
-        """Make assets and relationships, by id. `whole`: with the metadata of the assets, and with relationships.
+        """Make assets and relationships, by id. `whole`: all of them, not only etags.
 
         Raises EdgeRefused where it would close a cycle.
         """

@@ -223,6 +223,7 @@ class GraphChange:
     assets: Sequence[AssetNotice]
     relationships: Sequence[RelationshipNotice]
     selections: Sequence[SelectionNotice]
+    truncated: bool = False  # more changed than one message can tell
 
 
 class Watch(Protocol):
@@ -255,8 +256,8 @@ class Watches(Protocol):
 class Reads(Protocol):
     """Answers what is asked of the graph, within what a caller may see.
 
-    `until`: the monotonic time by which the answer must be there. Every method raises ASSET_NOT_FOUND for an asset that the
-    scope does not hold, and DATABASE_UNAVAILABLE. Lists give pages that fit into an answer.
+    `until`: the monotonic time until which PostgreSQL may be waited for. Every method raises ASSET_NOT_FOUND for an asset
+    that the scope does not hold, and DATABASE_UNAVAILABLE. Lists give pages that fit into an answer.
     """
 
     async def asset(self, scope: Scope, until: float, asset_id: UUID) -> Asset:

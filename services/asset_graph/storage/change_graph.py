@@ -109,13 +109,14 @@ _KNOWN = f"""
     ON a.type = 'shot_take' AND e.child_asset_id = a.id AND e.relationship_type = '{ATTEMPT}'
     WHERE a.id = ANY ($1::uuid[])"""
 _DOCUMENT = "SELECT shotline_asset_json(a) FROM assets a WHERE a.id = $1"
+# Compared as texts: 1.10 is another content than 1.1.
 _UPDATE = f"""
     UPDATE assets a SET name = u.name, url = u.url, duration = u.duration, generation_cost = u.cost,
         asset_metadata = u.metadata
     FROM unnest($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::numeric[], $6::jsonb[])
         AS u (id, name, url, duration, cost, metadata)
-    WHERE a.id = u.id AND (a.name, a.url, a.duration, a.generation_cost, a.asset_metadata)
-        IS DISTINCT FROM (u.name, u.url, u.duration, u.cost, u.metadata)
+    WHERE a.id = u.id AND (a.name, a.url, a.duration, a.generation_cost::text, a.asset_metadata::text)
+        IS DISTINCT FROM (u.name, u.url, u.duration, u.cost::text, u.metadata::text)
     RETURNING {asset_columns("a")}, {_BASE}"""
 _REMOVE = "DELETE FROM assets WHERE id = ANY ($1::uuid[])"
 _RESTORE = f"SELECT shotline_undelete({_SPACE}, $1)"
@@ -184,7 +185,6 @@ class PostgresGraph:
         self._connection = connection
         self._written = False
         self._revision: int | None = None  # of this change, where it is known
-        self.workspace_id = ""  # known as soon as something was made
 
     async def ask(self, question: Question) -> Knowledge:
         """As the port says."""
@@ -350,25 +350,15 @@ class PostgresGraph:
                 [each.metadata for each in edges],
             )
         rows = await self._connection.fetch(_adding(bool(assets), bool(edges), whole), *arguments)
-        self.workspace_id = rows[0]["workspace_id"]
         self._wrote(rows[0]["base"])
-        made = {
-            row["id"]: Made(
-                etag=row["etag"],
-                metadata=row["metadata"] or "",
-                created_at=row["created_at"],
-                updated_at=row["updated_at"],
-            )
-            for row in rows
-            if row["etag"] is not None
-        }
         if not whole:
-            return made, {}
-        rest = {row["id"]: row for row in rows if row["etag"] is None}
+            return {row["id"]: Made(row["etag"], None) for row in rows if row["etag"] is not None}, {}
+        rest = {row["id"]: row for row in rows}
+        made = {each.id: Made(rest[each.id]["etag"], _made(each, rest[each.id])) for each in assets}
         related = {
             each.id: Relationship(
                 id=each.id,
-                workspace_id=self.workspace_id,
+                workspace_id=rest[each.id]["workspace_id"],
                 parent=each.key.parent,
                 child=each.key.child,
                 type=each.key.type,
@@ -466,6 +456,23 @@ def _learn(known: Knowledge, row: asyncpg.Record) -> None:
         known.parents[ParentsOf(child, kind)] = edge_id
     else:
         known.children[Siblings(parent, kind)] = edge_id
+
+
+def _made(asset: NewAsset, row: asyncpg.Record) -> Asset:
+    """A new asset as it is stored: what we gave, and what the database made of it."""
+    return Asset(
+        id=asset.id,
+        workspace_id=row["workspace_id"],
+        type=asset.type,
+        name=asset.name,
+        url=asset.url,
+        duration=asset.duration,
+        generation_cost=asset.generation_cost,
+        metadata=row["metadata"],
+        etag=row["etag"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
 
 
 def _attempt(text: str | None) -> int | None:

@@ -30,9 +30,14 @@ def _below(parent: str, *types: str) -> str:
         f"e.parent_asset_id = {parent} AND e.relationship_type IN ({', '.join(map(_quoted, types))}) "
         "AND e.workspace_id = (SELECT workspace_id FROM top)"
     )
+    # What came back, but without the relationship, no longer has it.
+    gone = " OR ".join(
+        f"EXISTS (SELECT FROM deleted_assets d WHERE d.id = e.{end}_asset_id AND d.workspace_id = e.workspace_id)"
+        for end in ("child", "parent")
+    )
     return (
         f"CROSS JOIN LATERAL (SELECT e.child_asset_id AS child FROM asset_relationships e WHERE {mine} UNION ALL "
-        f"SELECT e.child_asset_id FROM deleted_asset_relationships e WHERE {mine} AND e.cascaded) b"
+        f"SELECT e.child_asset_id FROM deleted_asset_relationships e WHERE {mine} AND e.cascaded AND ({gone})) b"
     )
 
 
@@ -128,7 +133,7 @@ _METRICS = f"""
     once AS (SELECT DISTINCT take AS asset, cost FROM takes UNION SELECT video, cost FROM videos)
     SELECT
         (SELECT count(*) FROM takes WHERE NOT deleted) AS attempts,
-        (SELECT avg(score)::float8 FROM (SELECT {_SCORE} AS score FROM takes WHERE NOT deleted) s WHERE score < 1e100) AS score,
+        (SELECT avg(score)::float8 FROM (SELECT {_SCORE} AS score FROM takes WHERE NOT deleted) s WHERE abs(score) < 1e100) AS score,
         coalesce(top.generation_cost, 0) + (SELECT coalesce(sum(cost), 0) FROM once) AS total,
         (SELECT w.currency FROM workspaces w WHERE w.id = top.workspace_id) AS currency,
         (

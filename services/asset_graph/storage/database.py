@@ -23,7 +23,8 @@ from asyncpg.pool import PoolConnectionProxy
 from services.asset_graph.domain import faults
 from services.asset_graph.domain.model import Caller, Scope
 from services.asset_graph.storage.schema import SchemaBehind, check_head
-from services.asset_graph.storage.trouble import fault_of, is_away
+from services.asset_graph.storage.trouble import Busy, fault_of, is_away
+from services.asset_graph.storage.turns import Turns
 from services.kernel.faults import Fault
 
 # These are generic in their stubs only.
@@ -34,6 +35,9 @@ _CONNECT_TIMEOUT = 5.0  # seconds
 _SETTINGS = {
     "application_name": "shotline asset_graph",
     "jit": "off",
+    # Planned once for each connection. Arrays make PostgreSQL believe that a plan for each call were cheaper; but
+    # making one takes longer than most statements here.
+    "plan_cache_mode": "force_generic_plan",
     "timezone": "UTC",
     "search_path": "public",
     # For the case that a server of ours dies without saying so: a call's own deadline is cancelled by its task.
@@ -91,6 +95,7 @@ class Database:
         """url: postgresql://… of the role that servers have. most: connections at once."""
         self.url = url
         self._most = most
+        self._turns = Turns(most)
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     async def open(self) -> None:
@@ -100,6 +105,7 @@ class Database:
             min_size=0,
             max_size=self._most,
             max_queries=0x7FFFFFFF,
+            max_cached_statement_lifetime=0,
             connection_class=_Connection,
             timeout=_CONNECT_TIMEOUT,
             server_settings=_SETTINGS,
@@ -153,7 +159,7 @@ class Database:
         Raises DATABASE_UNAVAILABLE and whatever else errors of PostgreSQL mean.
         """
         isolation = " ISOLATION LEVEL REPEATABLE READ" if snapshot else ""
-        begin = f"BEGIN{isolation} READ ONLY;SELECT set_config('shotline.workspaces',{literal(visible(scope))},true)"
+        begin = f"BEGIN{isolation} READ ONLY;SET LOCAL shotline.workspaces={literal(visible(scope))}"
         async with self._transaction(begin, until) as connection:
             yield connection
             await connection.execute("COMMIT")
@@ -168,25 +174,52 @@ class Database:
         committed. A named workspace is made where it is new. Raises ASSET_NOT_FOUND for an asset that the scope does
         not hold, AnsweredBefore for a request id that the workspace knows, and as `read`.
         """
-        values = ",".join(
-            "NULL" if each is None else literal(str(each))
-            for each in (visible(caller.scope), workspace, asset, caller.actor, caller.client, caller.request_id)
-        )
-        begin = f"BEGIN;SELECT public.shotline_begin({values})"
-        async with self._transaction(begin, until) as connection:
-            yield Change(connection)
+        connection = await self._opened(caller, until, workspace, asset)
+        try:
+            async with self._ending(connection):
+                yield Change(connection)
+        finally:
+            self._turns.places.release()
+
+    async def _opened(self, caller: Caller, until: float, workspace: str | None, asset: UUID | None) -> Pooled:
+        """A connection in a change that has its lock. Takes one of the places for changes, unless it fails."""
+        home = workspace or self._turns.home(asset)
+        if home is None:
+            assert asset is not None
+            try:
+                return await self._placed(_opening(caller, None, asset, wait=False), until)
+            except Busy as busy:
+                self._turns.met(asset, home := busy.workspace_id)
+        async with self._turns.of(home):
+            return await self._placed(_opening(caller, home, asset, wait=True), until)
+
+    async def _placed(self, begin: str, until: float) -> Pooled:
+        await self._turns.places.acquire()
+        try:
+            return await self._begun(begin, until)
+        except BaseException:
+            self._turns.places.release()
+            raise
 
     @contextlib.asynccontextmanager
     async def _transaction(self, begin: str, until: float) -> AsyncGenerator[Connection]:
         connection = await self._begun(begin, until)
-        try:
+        async with self._ending(connection):
             yield connection
+
+    @contextlib.asynccontextmanager
+    async def _ending(self, connection: Pooled) -> AsyncGenerator[None]:
+        """Errors in here are faults, and the connection goes back."""
+        ended = False
+        try:
+            yield
+            ended = not connection.is_in_transaction()
         except Exception as error:
             if (known := fault_of(error)) is error:
                 raise
             raise known from error
         finally:
-            await self._give_back(connection)
+            await self._give_back(connection, ended=ended)
 
     async def _begun(self, begin: str, until: float) -> Pooled:
         """A connection in a transaction. One that had died unnoticed is replaced: nothing has happened yet."""
@@ -195,7 +228,7 @@ class Database:
             try:
                 await connection.execute(begin)
             except BaseException as error:
-                await self._give_back(connection)
+                await self._give_back(connection, ended=False)
                 if not isinstance(error, Exception):
                     raise
                 if turn < self._most and is_away(error):
@@ -215,11 +248,11 @@ class Database:
                 raise faults.database_unavailable("all connections to PostgreSQL are busy; try again") from None
             raise fault_of(error) from error
 
-    async def _give_back(self, connection: Pooled) -> None:
-        """Back to the pool, out of any transaction, also while the task is being cancelled."""
+    async def _give_back(self, connection: Pooled, *, ended: bool) -> None:
+        """Back to the pool, also while the task is being cancelled. ended: nothing of a transaction is left open."""
         pool = self._pool
         if pool is not None:
-            await asyncio.shield(_released(pool, connection))
+            await asyncio.shield(_released(pool, connection, ended))
 
     @contextlib.asynccontextmanager
     async def _any(self) -> AsyncGenerator[Connection]:
@@ -231,7 +264,7 @@ class Database:
         except Exception as error:
             raise fault_of(error) from error
         finally:
-            await self._give_back(connection)
+            await self._give_back(connection, ended=True)
 
 
 def visible(scope: Scope) -> str:
@@ -249,13 +282,23 @@ def literal(text: str) -> str:
     return f"'{quoted}'" if "\\" not in quoted else " E'" + quoted.replace("\\", "\\\\") + "'"
 
 
-async def _released(pool: "asyncpg.Pool[asyncpg.Record]", connection: Pooled) -> None:
-    """Roll back what is still open, and let go of the connection, whatever has become of it."""
-    try:
-        if connection.is_in_transaction():
+def _opening(caller: Caller, workspace: str | None, asset: UUID | None, *, wait: bool) -> str:
+    """The statements that begin a change: in a workspace, else in that of an asset."""
+    values = [
+        "NULL" if each is None else literal(str(each))
+        for each in (visible(caller.scope), workspace, asset, caller.actor, caller.client, caller.request_id)
+    ]
+    return f"BEGIN;SELECT public.shotline_begin({','.join(values)},{'true' if wait else 'false'})"
+
+
+async def _released(pool: "asyncpg.Pool[asyncpg.Record]", connection: Pooled, ended: bool) -> None:
+    """Roll back what may be open, and let go of the connection, whatever has become of it."""
+    if not ended:
+        try:
+            # Waits for a statement that was cancelled; only then is known whether it had begun a transaction.
             await connection.execute("ROLLBACK", timeout=_CONNECT_TIMEOUT)
-    except Exception:  # noqa: BLE001  # nobody uses this connection again; the pool may know already
-        with contextlib.suppress(asyncpg.InterfaceError):
-            connection.terminate()
+        except Exception:  # noqa: BLE001  # nobody uses this connection again; the pool may know already
+            with contextlib.suppress(asyncpg.InterfaceError):
+                connection.terminate()
     with contextlib.suppress(Exception):
         await pool.release(connection)

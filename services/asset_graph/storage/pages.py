@@ -5,14 +5,13 @@ no answer of gigabytes is made; here the bytes as they travel are counted, which
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 
 from services.asset_graph.domain.reading import Page, Position
-
 from services.kernel.paging import MAX_PAGE_BYTES, Key, foreign_token
 
 T = TypeVar("T")
@@ -88,4 +87,4 @@ def moment(value: Key) -> datetime:
     parsed = datetime.fromisoformat(text(value))
     if parsed.tzinfo is None:
         raise ValueError
-    return parsed
+    return parsed.astimezone(UTC)  # which some times near the last one cannot be

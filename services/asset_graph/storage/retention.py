@@ -14,11 +14,11 @@ _log = logging.getLogger(__name__)
 async def keep_tidy(database: Database, *, kept: str = KEPT, every: float = EVERY) -> None:
     """Prune now and then. Never ends. Several servers may do it at once."""
     while True:
+        await asyncio.sleep(every)
         try:
             await tidy(database, kept)
         except Exception as error:  # noqa: BLE001  # the next time may be a better one, and nobody waits for it
             _log.warning("nothing was pruned: %s", error)
-        await asyncio.sleep(every)
 
 
 async def tidy(database: Database, kept: str = KEPT) -> None:

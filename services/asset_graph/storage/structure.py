@@ -1,9 +1,9 @@
 """Shots and films with all that belongs to them, put together as JSON by the database: what comes back goes on to the caller
 as it is.
 
-Every part of a shot is a subquery of its own, which looks its rows up by index whatever the planner believes of the tables.
-Joined in one go they were 400 × slower where it believed wrongly. For the same reason the workspace of an asset is compared
-with IS NOT DISTINCT FROM: that cannot lure the planner away from the index of ids.
+What belongs to a shot is a subquery for that shot, which looks its rows up by index whatever the planner believes of the
+tables. Joined in one go they were 400 × slower where it believed wrongly. For the same reason the workspace of an asset
+is compared with IS NOT DISTINCT FROM: that cannot lure the planner away from the index of ids.
 """
 
 from collections.abc import Sequence
@@ -22,43 +22,47 @@ from services.kernel.paging import MAX_PAGE_BYTES, Key
 
 FILMS = ("film", "scene")  # what has shots in playing order
 
-_USES = ", ".join(f"'{kind.name}'" for kind in RELATIONSHIP_TYPES if kind.name.startswith("uses_"))
+_USES = sorted(kind.name for kind in RELATIONSHIP_TYPES if kind.name.startswith("uses_"))
+_TAKE = "generation_attempt"
 _WITHOUT_SEQUENCE = 2**31 - 1  # behind all others
 
-# The document of the shot whose row is `s`, as the contract describes it.
+_PARTS = ", ".join(
+    f"string_agg(e.part, ', ') FILTER (WHERE e.relationship_type = '{kind}') AS {kind}" for kind in (*_USES, _TAKE)
+)
+_LINKS = ", ".join(f"""'"{kind}": [' || p.{kind} || ']'""" for kind in _USES)
+# The document of the shot whose row is `s`, as the contract describes it. What belongs to it is read in one go, in order.
 _DOCUMENT = f"""
-    '{{"shot": ' || shotline_asset_json(s) || ', "links": {{' || coalesce((
-        SELECT string_agg(to_json(l.relationship_type) || ': [' || l.links || ']', ', ' ORDER BY l.relationship_type)
+    '{{"shot": ' || shotline_asset_json(s) || (
+        SELECT ', "links": {{' || concat_ws(', ', {_LINKS}) || '}}, "takes": [' || coalesce(p.{_TAKE}, '') || ']'
         FROM (
-            SELECT e.relationship_type, string_agg(
-                shotline_asset_json(a, ', "sequence": ' || coalesce(e.sequence::text, 'null')), ', ' ORDER BY e.sequence, e.id
-            ) AS links
-            FROM asset_relationships e
-            JOIN assets a ON a.id = e.child_asset_id AND a.workspace_id IS NOT DISTINCT FROM e.workspace_id
-            WHERE e.parent_asset_id = s.id AND e.workspace_id = s.workspace_id AND e.relationship_type IN ({_USES})
-            GROUP BY e.relationship_type
-        ) l
-    ), '') || '}}, "takes": [' || coalesce((
-        SELECT string_agg(shotline_asset_json(t, ', "sequence": ' || e.sequence || ', "video": ' || coalesce((
-            SELECT shotline_asset_json(v)
-            FROM asset_relationships g
-            JOIN assets v ON v.id = g.child_asset_id AND v.workspace_id IS NOT DISTINCT FROM g.workspace_id
-            WHERE g.parent_asset_id = t.id AND g.workspace_id = t.workspace_id AND g.relationship_type = 'generated_video'
-        ), 'null')), ', ' ORDER BY e.sequence)
-        FROM asset_relationships e
-        JOIN assets t ON t.id = e.child_asset_id AND t.workspace_id IS NOT DISTINCT FROM e.workspace_id
-        WHERE e.parent_asset_id = s.id AND e.workspace_id = s.workspace_id AND e.relationship_type = 'generation_attempt'
-    ), '') || '], "selected_take_id": ' || coalesce((
-        SELECT '"' || p.selected_take_id || '"' FROM shot_state p
-        WHERE p.shot_id = s.id AND p.workspace_id = s.workspace_id
+            SELECT {_PARTS} FROM (
+                SELECT e.relationship_type, shotline_asset_json(a, ', "sequence": ' || coalesce(e.sequence::text, 'null')
+                    || CASE WHEN e.relationship_type = '{_TAKE}' THEN ', "video": ' || coalesce((
+                        SELECT shotline_asset_json(v)
+                        FROM asset_relationships g
+                        JOIN assets v ON v.id = g.child_asset_id AND v.workspace_id IS NOT DISTINCT FROM g.workspace_id
+                        WHERE g.parent_asset_id = a.id AND g.workspace_id = a.workspace_id
+                            AND g.relationship_type = 'generated_video'
+                    ), 'null') ELSE '' END) AS part
+                FROM asset_relationships e
+                JOIN assets a ON a.id = e.child_asset_id AND a.workspace_id IS NOT DISTINCT FROM e.workspace_id
+                WHERE e.parent_asset_id = s.id AND e.workspace_id = s.workspace_id
+                    AND e.relationship_type IN ({", ".join(f"'{kind}'" for kind in (*_USES, _TAKE))})
+                ORDER BY e.sequence, e.id
+            ) e
+        ) p
+    ) || ', "selected_take_id": ' || coalesce((
+        SELECT '"' || t.selected_take_id || '"' FROM shot_state t
+        WHERE t.shot_id = s.id AND t.workspace_id = s.workspace_id
     ), 'null') || '}}'
 """
 
 _SHOT = f"SELECT s.id, s.etag, {_DOCUMENT} FROM assets s WHERE s.id = $1 AND s.type = 'shot'"
 
 
-def playing_order(types: Sequence[str] = FILMS) -> str:
-    """SQL of the scenes and shots of the asset $1, if it is of one of the types: as CTEs `top`, `scenes` and `shots`.
+def playing_order(types: Sequence[str] = FILMS, condition: str = "true") -> str:
+    """SQL of the scenes and shots of the asset $1, if it is of one of the types: as CTEs `top`, `scenes` and `shots`, of
+    which the last has none unless the condition holds.
 
     `way` is the numbers of the scenes from the film to a scene, by which films are played, and `scenes` their ids. What is
     contained twice stands where it comes first. Of each round only the first to a scene goes on, else scenes that share
@@ -89,6 +93,7 @@ def playing_order(types: Sequence[str] = FILMS) -> str:
             coalesce(e.sequence, {_WITHOUT_SEQUENCE}) AS place, e.id AS edge
         FROM scenes c JOIN asset_relationships e ON e.parent_asset_id = c.id
             AND e.relationship_type = 'contains_shot' AND e.workspace_id = (SELECT workspace_id FROM top)
+        WHERE {condition}
         ORDER BY e.child_asset_id, c.way, e.sequence, e.id
     ),
     shots AS MATERIALIZED (
@@ -98,34 +103,66 @@ def playing_order(types: Sequence[str] = FILMS) -> str:
 
 
 _HEAD = f"{asset_columns('a')}, NULL::uuid AS edge, NULL::text AS relationship_type"
+_DIRECT = """
+    top JOIN asset_relationships e ON e.parent_asset_id = top.id AND e.relationship_type = 'contains_shot'
+        AND e.workspace_id = top.workspace_id
+"""
+_PLAIN = "(SELECT f.plain FROM plain f)"
 # A film's page in one statement: rows of several kinds, of which each fills its own columns. $2 to $4: behind which shot;
-# $5: how many; $6: whether with all that belongs to the film as a whole.
+# $5: how many; $6: whether with all that belongs to the film as a whole. A film without scenes is not put into order
+# anew for each page: its shots stand in the index as they are played.
 _FILM = f"""
-    WITH RECURSIVE {playing_order()},
+    WITH RECURSIVE {playing_order(condition=f"NOT {_PLAIN}")},
+    plain AS MATERIALIZED (SELECT count(*) = 1 AS plain FROM scenes),
+    counted AS MATERIALIZED (
+        SELECT count(*) AS shots, count(*) FILTER (WHERE e.sequence <= $3::bigint) + (
+            SELECT count(*) FROM {_DIRECT} AND e.sequence IS NULL AND e.id <= $4::uuid AND $3::bigint = {_WITHOUT_SEQUENCE}
+        ) AS before
+        FROM {_DIRECT} WHERE {_PLAIN}
+    ),
+    direct AS (
+        (
+            SELECT e.child_asset_id AS id, e.sequence AS place, e.id AS edge FROM {_DIRECT}
+            WHERE {_PLAIN} AND $2::int[] = '{{}}' AND e.sequence > $3::bigint ORDER BY e.sequence LIMIT $5::int
+        )
+        UNION ALL (
+            SELECT e.child_asset_id, {_WITHOUT_SEQUENCE}, e.id FROM {_DIRECT}
+            WHERE {_PLAIN} AND $2::int[] = '{{}}' AND e.sequence IS NULL
+                AND ($3::bigint < {_WITHOUT_SEQUENCE} OR e.id > $4::uuid)
+            ORDER BY e.id LIMIT $5::int
+        )
+    ),
     page AS MATERIALIZED (
-        SELECT p.* FROM shots p WHERE (p.way, p.place, p.edge) > ($2::int[], $3::bigint, $4::uuid)
-        ORDER BY p.position LIMIT $5::int
+        (
+            SELECT p.id, p.way, p.scenes, p.place, p.edge, p.position FROM shots p
+            WHERE (p.way, p.place, p.edge) > ($2::int[], $3::bigint, $4::uuid) ORDER BY p.position LIMIT $5::int
+        )
+        UNION ALL (
+            SELECT d.id, '{{}}', '{{}}', d.place, d.edge,
+                (SELECT c.before FROM counted c) + row_number() OVER (ORDER BY d.place, d.edge)
+            FROM direct d ORDER BY d.place, d.edge LIMIT $5::int
+        )
     ),
     documents AS MATERIALIZED (
         SELECT p.*, s.etag, {_DOCUMENT} AS document FROM page p
         JOIN assets s ON s.id = p.id AND s.workspace_id IS NOT DISTINCT FROM (SELECT workspace_id FROM top)
     ),
     sized AS (
-        SELECT d.*, sum(octet_length(d.document)) OVER (ORDER BY d.position ROWS UNBOUNDED PRECEDING)
-            - octet_length(d.document) AS before
+        SELECT d.*, octet_length(d.document) AS size,
+            sum(octet_length(d.document)) OVER (ORDER BY d.position ROWS UNBOUNDED PRECEDING) AS upto
         FROM documents d
     )
     SELECT {_HEAD}, NULL::int AS sequence, NULL::jsonb AS relationship_metadata, 'film' AS kind,
-        (SELECT count(*) FROM shots) AS position, NULL::int[] AS way, NULL::int AS place, NULL::uuid[] AS scenes,
-        NULL::text AS document
+        (SELECT count(*) FROM shots) + (SELECT c.shots FROM counted c) AS position, NULL::int[] AS way, NULL::int AS place, NULL::uuid[] AS scenes,
+        NULL::text AS document, 0 AS size
     FROM top JOIN assets a ON a.id = top.id AND a.workspace_id IS NOT DISTINCT FROM top.workspace_id
     UNION ALL (
-        SELECT {_HEAD}, c.sequence, NULL, 'scene', NULL, NULL, NULL, c.scenes, NULL
+        SELECT {_HEAD}, c.sequence, NULL, 'scene', NULL, NULL, NULL, c.scenes, NULL, 0
         FROM scenes c JOIN assets a ON a.id = c.id AND a.workspace_id IS NOT DISTINCT FROM (SELECT workspace_id FROM top)
         WHERE $6 AND c.id <> $1 ORDER BY c.way
     )
     UNION ALL (
-        SELECT {asset_columns("a")}, e.id, e.relationship_type, e.sequence, e.metadata, 'edit', NULL, NULL, NULL, NULL, NULL
+        SELECT {asset_columns("a")}, e.id, e.relationship_type, e.sequence, e.metadata, 'edit', NULL, NULL, NULL, NULL, NULL, 0
         FROM top JOIN asset_relationships e ON e.parent_asset_id = top.id AND e.workspace_id = top.workspace_id
             AND e.relationship_type = 'final_edit'
         JOIN assets a ON a.id = e.child_asset_id AND a.workspace_id IS NOT DISTINCT FROM e.workspace_id
@@ -133,11 +170,13 @@ _FILM = f"""
     )
     UNION ALL (
         SELECT z.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, z.etag, NULL, NULL, z.edge, NULL, NULL, NULL,
-            'shot', z.position, z.way, z.place, z.scenes, z.document
-        FROM sized z WHERE z.before <= {MAX_PAGE_BYTES} ORDER BY z.position
+            'shot', z.position, z.way, z.place, z.scenes, z.document, z.size
+        FROM sized z WHERE z.upto - z.size <= {MAX_PAGE_BYTES} ORDER BY z.position
     )
 """
 _NOTHING_BEFORE: Position = ("", -1, "00000000-0000-0000-0000-000000000000", 0)
+_FIRST_PAGE = 250  # shots at most while it is not known how large they are
+_SPARE_BYTES = 128 * 1024  # of a page, for shots that are larger than those before them
 _SHOT_OVERHEAD = 200  # bytes of a shot in an answer besides its document
 
 
@@ -152,8 +191,8 @@ async def shot(connection: Connection, shot_id: UUID) -> ShotStructure:
 async def film(connection: Connection, film_id: UUID, cut: Cut) -> FilmPage:
     """Shots of a film, or scene, in playing order. Raises as `shot`, and INVALID_FIELD for a page token that is none."""
     *behind, fitting = pages.keys(cut.behind or _NOTHING_BEFORE, _way, pages.number, pages.identity, pages.number)
-    # What does not fit into a page was put together for nothing: about as many as in the page before will fit again.
-    most = max(1, min(cut.size, fitting)) if fitting else cut.size
+    # What does not fit into a page was put together for nothing. How many will is known from the page before.
+    most = max(1, min(cut.size, fitting or _FIRST_PAGE))
     rows = await connection.fetch(_FILM, film_id, *behind, most, not cut.behind)
     if not rows:
         raise await missing(connection, film_id, "film_id", FILMS)
@@ -162,13 +201,14 @@ async def film(connection: Connection, film_id: UUID, cut: Cut) -> FilmPage:
     budget = MAX_PAGE_BYTES - _head_size(head)
     taken: list[asyncpg.Record] = []
     for row in (row for row in rows if row["kind"] == "shot"):
-        budget -= len(row["document"].encode()) + _SHOT_OVERHEAD
+        budget -= row["size"] + _SHOT_OVERHEAD
         if budget < 0 and taken:
             break
         taken.append(row)
     following = None
     if taken and (last := taken[-1])["position"] < count:
-        fitting = (fitting and 2 * most) if len(taken) == most else len(taken) + len(taken) // 4
+        average = sum(row["size"] + _SHOT_OVERHEAD for row in taken) // len(taken)
+        fitting = max(1, (MAX_PAGE_BYTES - _SPARE_BYTES) // average)
         following = (".".join(map(str, last["way"])), last["place"], str(last["edge"]), fitting)
     return FilmPage(head=head, shots=list(map(_structure, taken)), shot_count=count, following=following)
 

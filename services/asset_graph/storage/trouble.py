@@ -23,6 +23,14 @@ class AnsweredBefore(Exception):
         self.workspace_id = workspace_id
 
 
+class Busy(Exception):
+    """Somebody else changes the workspace, and we did not want to wait."""
+
+    def __init__(self, workspace_id: str) -> None:
+        super().__init__(workspace_id)
+        self.workspace_id = workspace_id
+
+
 # PostgreSQL gave the transaction up because of others: the same again may pass.
 _AGAIN = {
     "40001",  # serialization_failure
@@ -43,6 +51,7 @@ _REFUSALS: Mapping[str, Callable[[Facts], Fault]] = {
     "SH004": lambda facts: faults.several_selected(facts["shot"]),
     "SH005": lambda facts: faults.immutable_field("id", "id, type, workspace and attempt number never change"),
     "SH006": lambda facts: faults.asset_not_found(facts["id"]),
+    "SH009": lambda facts: faults.workspace_not_allowed(str(facts["workspace_id"])),
     "53100": lambda facts: faults.disk_full(),
     "25006": lambda facts: faults.read_only(),
     "57014": lambda facts: faults.too_slow(),
@@ -58,6 +67,11 @@ _CONSTRAINTS: Mapping[str, Callable[[], Fault]] = {
     "assets_cost_range": lambda: invalid_field("generation_cost", "must be 0 to 10^15"),
     "asset_relationships_self": lambda: invalid_field("child_asset_id", "must not be the parent"),
     "asset_relationships_sequence_range": lambda: invalid_field("sequence", "must be 1 or more"),
+    "asset_relationships_place": lambda: faults.sequence_taken("relationship", None),
+    "asset_relationships_once": lambda: faults.relationship_exists("relationship", None),
+    "asset_relationships_one_parent_generation_attempt": lambda: faults.relationship_exists("generation_attempt", None),
+    "asset_relationships_one_parent_generated_video": lambda: faults.relationship_exists("generated_video", None),
+    "asset_relationships_one_child_generated_video": lambda: faults.relationship_exists("generated_video", None),
 }
 
 
@@ -78,11 +92,13 @@ def is_away(error: BaseException) -> bool:
 
 
 def fault_of(error: BaseException) -> BaseException:
-    """What to raise in its place: a Fault, AnsweredBefore, or the error itself where it is a bug."""
+    """What to raise in its place: a Fault, AnsweredBefore, Busy, or the error itself where it is a bug."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         if state == "SH007":
             return AnsweredBefore(str(_facts(error)["workspace_id"]))
+        if state == "SH008":
+            return Busy(str(_facts(error)["workspace_id"]))
         if refusal := _REFUSALS.get(state):
             return refusal(_facts(error))
         if constraint := _CONSTRAINTS.get(getattr(error, "constraint_name", None) or ""):

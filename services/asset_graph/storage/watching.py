@@ -15,6 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -32,20 +33,26 @@ _RECONNECT_AFTER = 0.2  # seconds
 _PATIENCE = 10.0  # seconds for one look into the log
 _AT_ONCE = 16  # revisions that are read at a time
 _ROWS_AT_ONCE = 200  # of the log, each of up to 1,000 items; the last revision of them is read to its end
+# What one message tells at most; it stays below what a message may have. The contract says these, too.
+_MOST_ASSETS, _MOST_RELATIONSHIPS, _MOST_SELECTIONS = 20_000, 50_000, 20_000
+_MOST_ITEMS = 200_000  # of one revision that are looked at
 _RECENT = 64  # revisions of a workspace that its watches share
 _EVERYTHING = Scope(workspaces=None)
 
 _HEADS = "SELECT w.id, w.revision, w.oldest_revision FROM workspaces w WHERE w.id = ANY ($1)"
 
 _LOG = """
-    SELECT c.revision, c.entity, c.kind, c.items, c.created_at, c.actor, c.client, c.request_id
-    FROM change_log c WHERE c.workspace_id = $1 AND c.revision > $2 AND c.revision <= (
-        SELECT max(n.revision) FROM (
-            SELECT o.revision FROM change_log o WHERE o.workspace_id = $1 AND o.revision > $2 AND o.revision <= $3
-            ORDER BY o.revision, o.ordinal LIMIT $4
-        ) n
-    )
-    ORDER BY c.revision, c.ordinal
+    SELECT l.* FROM (
+        SELECT c.revision, c.entity, c.kind, c.items, c.created_at, c.actor, c.client, c.request_id,
+            sum(jsonb_array_length(c.items)) OVER (PARTITION BY c.revision ORDER BY c.ordinal) AS told
+        FROM change_log c WHERE c.workspace_id = $1 AND c.revision > $2 AND c.revision <= (
+            SELECT max(n.revision) FROM (
+                SELECT o.revision FROM change_log o WHERE o.workspace_id = $1 AND o.revision > $2 AND o.revision <= $3
+                ORDER BY o.revision, o.ordinal LIMIT $4
+            ) n
+        )
+        ORDER BY c.revision, c.ordinal
+    ) l WHERE l.told - jsonb_array_length(l.items) <= $5
 """
 
 _log = logging.getLogger(__name__)
@@ -98,7 +105,7 @@ class Watching:
     async def read(self, workspace_id: str, after: int, until: int) -> list[GraphChange]:
         """Some of the changes behind one revision and up to another, in order."""
         async with self._database.read(_EVERYTHING, time.monotonic() + _PATIENCE) as connection:
-            rows = await connection.fetch(_LOG, workspace_id, after, until, _ROWS_AT_ONCE)
+            rows = await connection.fetch(_LOG, workspace_id, after, until, _ROWS_AT_ONCE, _MOST_ITEMS)
         return _folded(rows)
 
     def forget(self, workspace_id: str) -> None:
@@ -137,7 +144,13 @@ class Watching:
         def wake(*_: object) -> None:
             self._woken.set()
 
-        await connection.add_listener(CHANNEL, wake)
+        try:
+            await connection.add_listener(CHANNEL, wake)
+        except BaseException as error:
+            connection.terminate()
+            if isinstance(error, Exception):
+                raise faults.database_unavailable() from error
+            raise
         connection.add_termination_listener(wake)
         return connection
 
@@ -263,8 +276,12 @@ class _Fold:
             now = What.UPDATED  # it went and came back
         self._found[item["id"]] = now, item
 
-    def __iter__(self) -> Any:
-        return iter(self._found.values())
+    def first(self, most: int) -> list[tuple[What, dict[str, Any]]]:
+        """What became of each of the first so many."""
+        return list(islice(self._found.values(), most))
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _folded(rows: Sequence[asyncpg.Record]) -> list[GraphChange]:
@@ -301,7 +318,7 @@ def _change(revision: int, rows: Sequence[asyncpg.Record]) -> GraphChange:
                 name=item["name"],
                 etag="" if what is What.DELETED else item["etag"],
             )
-            for what, item in assets
+            for what, item in assets.first(_MOST_ASSETS)
         ],
         relationships=[
             RelationshipNotice(
@@ -312,9 +329,13 @@ def _change(revision: int, rows: Sequence[asyncpg.Record]) -> GraphChange:
                 type=item["type"],
                 sequence=item["sequence"],
             )
-            for what, item in relationships
+            for what, item in relationships.first(_MOST_RELATIONSHIPS)
         ],
-        selections=list(selections.values()),
+        selections=list(selections.values())[:_MOST_SELECTIONS],
+        truncated=last["told"] > _MOST_ITEMS
+        or len(assets) > _MOST_ASSETS
+        or len(relationships) > _MOST_RELATIONSHIPS
+        or len(selections) > _MOST_SELECTIONS,
     )
 
 

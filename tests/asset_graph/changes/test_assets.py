@@ -72,12 +72,21 @@ async def test_equal_content_writes_nothing(client: Client, operator: asyncpg.Co
         workspace_id=client.workspace, type="shot", name="one", metadata_json='{"a": {"b": 1}}', generation_cost="0.50"
     )
     before = await everything(operator)
-    same = await client.UpdateAsset(id=asset.id, name="one", metadata_json='{"a": {"b": 1}}', generation_cost="0.5")
+    same = await client.UpdateAsset(id=asset.id, name="one", metadata_json='{"a": {"b": 1}}', generation_cost="0.50")
     nothing = await client.UpdateAsset(id=asset.id)
     empty = await client.UpdateAsset(id=asset.id, metadata_json="{}")
     for answer in (same, nothing, empty):
         assert (answer.revision, answer.etag, answer.update_time) == (0, asset.etag, asset.update_time)
     assert await everything(operator) == before
+
+
+async def test_a_number_in_another_spelling_is_another_content(client: Client) -> None:
+    asset = await client.CreateAsset(
+        workspace_id=client.workspace, type="shot", name="one", metadata_json='{"x": 1.1}', generation_cost="0.5"
+    )
+    changed = await client.UpdateAsset(id=asset.id, metadata_json='{"x": 1.10}')
+    assert ("1.10" in changed.metadata_json, changed.revision) == (True, 2)
+    assert (await client.UpdateAsset(id=asset.id, generation_cost="0.50")).generation_cost == "0.50"
 
 
 async def test_a_stale_etag_is_refused_with_what_is_there(client: Client, operator: asyncpg.Connection) -> None:

@@ -118,6 +118,27 @@ async def test_no_connection_stays_in_a_transaction(
     assert await operator.fetchval(idle) == 0
 
 
+async def test_those_who_wait_for_a_workspace_stop_nobody_else(client: Client, operator: asyncpg.Connection) -> None:
+    film, shots = await made(client, "film"), [await made(client, "shot") for _ in range(24)]
+    other = f"{client.workspace}-other"
+    async with operator.transaction():
+        await operator.execute("SELECT FROM workspaces WHERE id = $1 FOR UPDATE", client.workspace)
+        waiting = [
+            asyncio.create_task(each)
+            for each in (
+                *(client.UpdateAsset(id=shot, name="changed") for shot in shots),
+                *(client.CreateAsset(workspace_id=client.workspace, type="film", name="x") for _ in range(24)),
+            )
+        ]
+        for _ in range(5):
+            await asyncio.sleep(0.05)
+            assert (await client.GetAsset(id=film, timeout=5)).id == film
+            await client.CreateAsset(workspace_id=other, type="film", name="x", timeout=5)
+        assert not any(each.done() for each in waiting)
+    answers = await asyncio.gather(*waiting)
+    assert len({answer.revision for answer in answers}) == 48
+
+
 async def test_a_role_that_sees_everything_is_refused(module_database: Urls) -> None:
     mighty = Database(module_database.operator_url)
     await mighty.open()

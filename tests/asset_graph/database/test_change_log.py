@@ -177,6 +177,19 @@ async def test_eight_writers_commit_in_the_order_of_revisions(shared: Database, 
     assert [row["created_at"] for row in times] == sorted(row["created_at"] for row in times)
 
 
+async def test_who_prunes_waits_for_nobody(shared: Database, graph: Graph) -> None:
+    (busy,) = await connections(shared, 1)
+    await graph.asset("shot")
+    await busy.execute("BEGIN")
+    await busy.execute("SELECT FROM workspaces WHERE id = $1 FOR NO KEY UPDATE", graph.workspace)
+    await asyncio.wait_for(graph.connection.execute("SELECT shotline_prune('0')"), 5)
+    assert len(await graph.changes()) == 1
+    await busy.execute("COMMIT")
+    await graph.connection.execute("SELECT shotline_prune('0')")
+    assert await graph.changes() == []
+    await close([busy])
+
+
 async def test_a_sequence_of_the_database_becomes_visible_out_of_order(shared: Database, graph: Graph) -> None:
     """The naive opponent: whoever reads between the two commits never sees the first row."""
     await graph.connection.execute("CREATE TABLE naive_log (revision bigserial)")

@@ -176,6 +176,122 @@ async def test_an_edge_comes_back_with_the_second_of_its_ends(graph: Graph, firs
     assert await graph.sequences(film, "contains_shot") == [1]
 
 
+async def test_an_edge_stays_away_whose_take_has_another_shot_by_now(graph: Graph) -> None:
+    shot, (first, second) = await graph.shot(2)
+    other, _ = await graph.shot()
+    await delete(graph, shot)
+    await undelete(graph, first)
+    await graph.edge("generation_attempt", other, first)
+    assert await undelete(graph, shot) == 2
+    assert await graph.sequences(shot, "generation_attempt") == [2]
+    assert await graph.sequences(other, "generation_attempt") == [1]
+    assert len(await rows(graph, EDGES, "deleted_asset_relationships")) == 1
+    assert await graph.connection.fetchval("SELECT count(*) FROM assets WHERE id = $1", second) == 1
+
+
+async def test_an_edge_stays_away_whose_take_has_another_video_by_now(graph: Graph) -> None:
+    take, video, other = await graph.asset("shot_take"), await graph.asset("video"), await graph.asset("video")
+    await graph.edge("generated_video", take, video)
+    await delete(graph, video)
+    await graph.edge("generated_video", take, other)
+    assert await undelete(graph, video) == 1
+    assert (
+        await graph.connection.fetchval(
+            "SELECT child_asset_id FROM asset_relationships WHERE parent_asset_id = $1", take
+        )
+        == other
+    )
+
+
+async def test_of_two_edges_of_one_place_the_one_deleted_last_keeps_it(graph: Graph) -> None:
+    shot, first, second = await graph.asset("shot"), await graph.asset("audio"), await graph.asset("audio")
+    await graph.edge("uses_audio", shot, first)
+    await delete(graph, first)
+    await graph.edge("uses_audio", shot, second)
+    await delete(graph, shot)
+    await undelete(graph, first)
+    assert await undelete(graph, shot) == 1
+    found = await graph.connection.fetch(
+        "SELECT child_asset_id, sequence FROM asset_relationships WHERE parent_asset_id = $1 ORDER BY sequence", shot
+    )
+    assert [tuple(row) for row in found] == [(second, 1), (first, 2)]
+
+
+async def test_of_two_videos_of_a_take_the_one_deleted_last_comes_back(graph: Graph) -> None:
+    take, videos = await graph.asset("shot_take"), [await graph.asset("video") for _ in range(2)]
+    for video in videos:
+        await graph.edge("generated_video", take, video)
+        await delete(graph, video)
+    await delete(graph, take)
+    for back in (*videos, take):
+        assert await undelete(graph, back) == 1
+    assert [edge[2] for edge in await rows(graph, EDGES, "asset_relationships")] == [videos[1]]
+
+
+async def test_of_two_shots_of_a_take_the_one_deleted_last_gets_it_back(graph: Graph) -> None:
+    first, (take,) = await graph.shot(1)
+    second, _ = await graph.shot()
+    await delete(graph, first)
+    await undelete(graph, take)
+    await graph.edge("generation_attempt", second, take)
+    await delete(graph, second)
+    assert await undelete(graph, first) == 1
+    assert await undelete(graph, second) == 2
+    assert [edge[1] for edge in await rows(graph, EDGES, "asset_relationships")] == [second]
+    await delete(graph, first)
+    await undelete(graph, first)
+    away = await graph.connection.fetchval(
+        "SELECT cascaded FROM deleted_asset_relationships WHERE parent_asset_id = $1", first
+    )
+    assert away is False, "what could not come back counts as unlinked from then on"
+
+
+async def test_an_attempt_whose_number_was_taken_gets_the_next(graph: Graph) -> None:
+    shot, (_, second, third) = await graph.shot(3)
+    await delete(graph, second)
+    await graph.edge("generation_attempt", shot, other := await graph.asset("shot_take"), 2)
+    assert await undelete(graph, second) == 1
+    assert await graph.sequences(shot, "generation_attempt") == [1, 2, 3, 4]
+    assert [(await graph.metadata(take))["attempt_number"] for take in (other, third, second)] == [2, 3, 4]
+
+
+async def test_an_edge_that_would_close_a_cycle_stays_away_and_the_others_come_back(graph: Graph) -> None:
+    first, second, third, leaf = await graph.assets("scene", 4)
+    await graph.edge("contains_scene", first, second)
+    await graph.edge("contains_scene", second, third)
+    await graph.edge("contains_scene", second, leaf)
+    await delete(graph, second)
+    await graph.edge("contains_scene", third, first)
+    assert await undelete(graph, second) == 1
+    found = {(edge[1], edge[2]) for edge in await rows(graph, EDGES, "asset_relationships")}
+    assert (second, leaf) in found
+    assert (third, first) in found
+    assert len(found) == 3, "one of the two edges that would close it together stays away"
+
+
+async def test_an_id_may_be_used_and_deleted_again(graph: Graph) -> None:
+    shot, _ = await graph.shot(1)
+    insert = "INSERT INTO assets (id, workspace_id, type, name) VALUES ($1, $2, 'shot', $3)"
+    for name in ("again", "and again"):
+        await delete(graph, shot)
+        await graph.connection.execute(insert, shot, graph.workspace, name)
+        assert await undelete(graph, shot) == 0, "it lives"
+        await graph.edge("generation_attempt", shot, await graph.asset("shot_take"))
+    await delete(graph, shot)
+    assert await undelete(graph, shot) == 2
+    assert await graph.connection.fetchval("SELECT name FROM assets WHERE id = $1", shot) == "and again"
+
+
+async def test_whoever_pretends_to_undelete_cannot_part_flag_and_pointer(graph: Graph) -> None:
+    shot, (first, second) = await graph.shot(2)
+    await graph.flag(first, True)
+    async with graph.connection.transaction():
+        await graph.connection.execute("SELECT set_config('shotline.undeleting', 'on', true)")
+        await graph.flag(first, False)
+        await graph.flag(second, True)
+    assert (await graph.pointed(shot), await graph.flagged(shot)) == (first, [first])
+
+
 async def test_an_edge_that_was_unlinked_does_not_come_back(graph: Graph) -> None:
     shot, character = await graph.asset("shot"), await graph.asset("character_ref")
     edge = await graph.edge("uses_character", shot, character)

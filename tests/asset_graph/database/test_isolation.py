@@ -199,6 +199,18 @@ async def test_the_role_changes_its_own_workspace_with_all_that_follows(app: App
     await app.connection.execute("SELECT shotline_prune('1 day')")
 
 
+async def test_the_role_prunes_nothing_younger_than_a_day(app: App, graph: Graph, two: Two) -> None:
+    mine, other, *_ = two
+    await graph.connection.execute(
+        "UPDATE change_log SET created_at = created_at - interval '25 hours' WHERE workspace_id = $1 AND revision = 1",
+        mine,
+    )
+    before = await Graph(graph.connection, other).changes()
+    await app.connection.execute("SELECT shotline_prune('0'), shotline_prune('-1 year')")
+    assert await Graph(graph.connection, other).changes() == before
+    assert min(revision for revision, *_ in await Graph(graph.connection, mine).changes()) == 2
+
+
 FORBIDDEN = [
     "SET ROLE {operator}",
     "SET SESSION AUTHORIZATION {operator}",

@@ -1,6 +1,8 @@
 """Reads of the servers' role find their index: row-level security stands in the way of none."""
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -30,7 +32,8 @@ READS = {
     " AND a.workspace_id = r.workspace_id WHERE r.parent_asset_id = $shot AND r.relationship_type = 'uses_audio'"
     " ORDER BY r.sequence": {"asset_relationships_place", "assets_pkey"},
     "SELECT a.* FROM asset_relationships r JOIN assets a ON a.id = r.parent_asset_id"
-    " AND a.workspace_id = r.workspace_id WHERE r.child_asset_id = $audio AND r.relationship_type = 'uses_audio' ORDER BY r.id LIMIT 50": {
+    " AND a.workspace_id = r.workspace_id WHERE r.child_asset_id = $audio AND r.relationship_type = 'uses_audio'"
+    " ORDER BY r.id LIMIT 50": {
         "asset_relationships_by_child",
         "assets_pkey",
     },
@@ -121,6 +124,20 @@ async def test_like_finds_none(reader: asyncpg.Connection) -> None:
     assert not [node for node in nodes if "name_key" in str(node.get("Index Cond"))]
 
 
+async def test_a_foreign_key_looks_an_asset_up_by_its_primary_key(embedded_database: Database) -> None:
+    """As foreign keys ask, and with the plan that they keep: with three rows every index seems equally good."""
+    connection = await asyncpg.connect(embedded_database.operator_url)
+    await Graph(connection, "default").assets("shot", 3)
+    await connection.execute("SET plan_cache_mode = force_generic_plan")
+    await connection.execute(
+        "PREPARE lookup (uuid, text) AS"
+        " SELECT 1 FROM ONLY assets x WHERE id = $1 AND workspace_id = $2 FOR KEY SHARE OF x"
+    )
+    nodes = await plan(connection, "EXECUTE lookup (gen_random_uuid(), 'default')")
+    await connection.close()
+    assert [node["Index Name"] for node in nodes if "Index Name" in node] == ["assets_pkey"]
+
+
 async def test_plans_made_while_the_tables_were_empty_serve_many_rows(embedded_database: Database) -> None:
     """Triggers and foreign keys keep their plans; none may be one that goes through a workspace for each row."""
     connection = await asyncpg.connect(embedded_database.operator_url)
@@ -140,3 +157,42 @@ async def test_plans_made_while_the_tables_were_empty_serve_many_rows(embedded_d
             )
     await connection.close()
     assert read < 12 * len(shots), f"{read} rows read for {len(shots)} edges"
+
+
+async def test_triggers_put_no_rows_together_to_throw_them_away(embedded_database: Database) -> None:
+    """The same for takes and selections, by what the server itself says of its work."""
+    connection = await asyncpg.connect(embedded_database.operator_url)
+    graph = Graph(connection, "default")
+    _, takes = await graph.shot(6)
+    for take in takes:
+        await graph.flag(take, True)
+    shots, takes = await graph.assets("shot", 300), await graph.assets("shot_take", 600)
+    said: list[str] = []
+    connection.add_log_listener(lambda _, message: said.append(str(message)))
+    await connection.execute(
+        "LOAD 'auto_explain'; SET auto_explain.log_min_duration = 0; SET auto_explain.log_analyze = on;"
+        "SET auto_explain.log_timing = off; SET auto_explain.log_nested_statements = on; SET client_min_messages = log"
+    )
+    await connection.execute(
+        "INSERT INTO asset_relationships (parent_asset_id, child_asset_id, relationship_type)"
+        " SELECT ($1::uuid[])[1 + n / 2], take, 'generation_attempt'"
+        " FROM unnest($2::uuid[]) WITH ORDINALITY t (take, n) WHERE n < 600",
+        *(shots, takes),
+    )
+    for chosen in (takes[0::2], takes[1:-1:2]):
+        await connection.execute(
+            "UPDATE assets SET asset_metadata = asset_metadata || '{\"selected\": true}' WHERE id = ANY ($1)", chosen
+        )
+    async with connection.transaction():
+        counted = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables"
+        before = await connection.fetchval(counted)
+        await graph.flag(takes[0], True)
+        read = await connection.fetchval(counted) - before
+    await connection.execute("DELETE FROM assets WHERE id = ANY ($1)", shots)
+    await asyncio.sleep(0.1)
+    await connection.close()
+    assert read < 60, f"{read} rows read for one selection"
+    counts = [re.findall(r"Rows Removed by (?:Join )?Filter: (\d+)", text) for text in said]
+    removed = sum(int(count) for found in counts for count in found)
+    assert len([text for text in said if "shot_state" in text]) > 8
+    assert removed < 10 * len(takes), f"{removed} rows thrown away for {len(takes)} takes"

@@ -107,6 +107,15 @@ async def test_a_duration_that_is_none_is_refused(graph: Graph, duration: str) -
         )
 
 
+async def test_a_time_that_no_reader_can_say_is_refused(graph: Graph) -> None:
+    for moment in ("infinity", "-infinity", "0044-03-15 BC", "10000-01-01"):
+        with pytest.raises(asyncpg.CheckViolationError, match="assets_time_range"):
+            await graph.connection.execute(
+                "INSERT INTO assets (workspace_id, type, name, created_at)"
+                f" VALUES ('{graph.workspace}', 'video', 'v', '{moment}')"
+            )
+
+
 async def test_metadata_is_an_object(graph: Graph) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match="assets_metadata_object"):
         await graph.connection.execute(

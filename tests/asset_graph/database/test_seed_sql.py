@@ -193,7 +193,8 @@ TWINS: dict[tuple[str, str], str] = {
     ),
     ("004", "Get film structure with all shots"): (
         "SELECT s.*, e.sequence FROM assets_v2 s, asset_relationships e"
-        " WHERE e.child_asset_id = s.id AND s.type = 'shot' AND e.parent_asset_id = :film_id AND e.relationship_type = 'contains_shot' ORDER BY e.sequence"
+        " WHERE e.child_asset_id = s.id AND s.type = 'shot' AND e.parent_asset_id = :film_id"
+        " AND e.relationship_type = 'contains_shot' ORDER BY e.sequence"
     ),
     ("004", "Get all characters used in a shot"): (
         "SELECT c.* FROM assets_v2 c WHERE c.type = 'character_ref' AND EXISTS (SELECT FROM asset_relationships e"

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -30,11 +29,6 @@ def module_database(embedded_postgres: Postgres) -> Iterator[Database]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def module_server(module_database: Database) -> AsyncIterator[Serving]:
-    c = await asyncpg.connect(module_database.operator_url)
-    if not await c.fetchval("select count(*) from pg_proc where proname='shotline_asset_json' and pronargs=2"):
-        p = __import__("pathlib").Path("/tmp/scratch/reads/asset_json.sql")
-        await c.execute("drop function public.shotline_asset_json;" + p.read_text())
-    await c.close()
     async with serving(module_database) as server:
         yield server
 

@@ -261,3 +261,17 @@ async def test_a_hundred_thousand_cents_are_exact(server: Serving) -> None:
         "SELECT id::text FROM assets WHERE type = 'film'",
     )
     assert (await server.client.GetFilmCost(film_id=rows[0]["id"])).total == "30.00"
+
+
+async def test_a_take_that_came_back_without_its_shot_counts_for_the_one_that_has_it_now(client: Client) -> None:
+    first, second = [await client.CreateShot(workspace_id="a", name=name) for name in ("first", "second")]
+    take = (await client.CreateShotTake(shot_id=first.id, generation_cost="5")).asset
+    await client.DeleteAsset(id=first.id)
+    await client.UndeleteAsset(id=take.id)
+    await client.CreateRelationship(
+        parent_asset_id=second.id, child_asset_id=take.id, relationship_type="generation_attempt"
+    )
+    await client.UndeleteAsset(id=first.id)
+    figures = [await client.GetShotMetrics(shot_id=shot.id) for shot in (first, second)]
+    assert [(each.attempts, each.total_cost) for each in figures] == [(0, "0"), (1, "5")]
+    assert [(await client.GetFilmCost(film_id=shot.id)).total for shot in (first, second)] == ["0", "5"]

@@ -10,7 +10,7 @@ from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from services.kernel.faults import Fault
 from services.kernel.paging import MAX_PAGE_BYTES
 from tests.asset_graph.reads.films import Draft, document, film_of
-from tests.asset_graph.reads.serving import Client
+from tests.asset_graph.reads.serving import Client, Serving
 
 
 def as_json(asset: pb.Asset) -> dict[str, Any]:
@@ -254,3 +254,17 @@ async def test_an_asset_of_another_type_is_refused_with_its_type(client: Client,
         await getattr(client, method)(**{field: asset.id})
     assert caught.value.fields.keys() == {field}
     assert "this is a audio" in caught.value.message
+
+
+async def test_shots_without_a_number_are_played_last_as_they_were_put_in(server: Serving) -> None:
+    """Only direct SQL can take a number away."""
+    ids = await film_of(server.client, [f"s{number}" for number in range(6)])
+    shots = ", ".join(f"'{ids[name]}'" for name in ("s1", "s3", "s4"))
+    await server.sql(
+        "SET session_replication_role = replica",
+        f"UPDATE asset_relationships SET sequence = NULL WHERE child_asset_id IN ({shots})",
+    )
+    for size in (1, 2, 4, 6):
+        found = await in_order(server.client, ids["film"], size)
+        assert [document(shot)["shot"]["name"] for shot in found] == ["s0", "s2", "s5", "s1", "s3", "s4"]
+        assert [shot.position for shot in found] == [1, 2, 3, 4, 5, 6]

@@ -229,6 +229,18 @@ async def test_many_watches_of_one_workspace_read_the_log_once(
         await asyncio.sleep(0.01)
 
 
+async def test_a_revision_too_large_for_a_message_says_so(server: Serving) -> None:
+    await server.sql(
+        "INSERT INTO assets (workspace_id, type, name) SELECT 'default', 'text', 'x' FROM generate_series(1, 20001)"
+    )
+    await server.client.CreateAsset(workspace_id="default", type="film", name="x")
+    stream = server.client.watch(workspace_id="default", after_revision=0)
+    large, small = await changes_of(stream, 2)
+    assert (len(large.assets), large.truncated) == (20_000, True)
+    assert (len(small.assets), small.truncated) == (1, False)
+    stream.cancel()
+
+
 @pytest.mark.parametrize("cuts", [40, pytest.param(500, marks=[pytest.mark.long, pytest.mark.timeout(1200)])])
 async def test_a_watcher_that_is_cut_at_random_equals_the_change_log(
     processes: ForkServerContext, embedded_database: Database, cuts: int

@@ -151,8 +151,9 @@ async def test_a_server_that_comes_back_is_waited_for(graph: Graph, rows: asyncp
 
 
 async def test_changes_under_way_when_the_server_is_killed_are_made_once(
-    embedded_database: Database, tmp_path: Path, unused_tcp_port: int
+    embedded_database: Database, tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("shotline.client.connection.FIRST_PATIENCE", 60.0)  # the process may take its time to start
     (tmp_path / "token").write_text(TOKEN)
     (tmp_path / "token").chmod(0o600)
     settings = {
@@ -167,7 +168,7 @@ async def test_changes_under_way_when_the_server_is_killed_are_made_once(
 
     running = server()
     try:
-        async with AssetService(settings["SHOTLINE_GRPC_ADDRESS"], token=TOKEN) as service:
+        async with AssetService(settings["SHOTLINE_GRPC_ADDRESS"], token=TOKEN, timeout=60) as service:
             film = await service.create_asset(WS, "film", "Film")
             enough = asyncio.Event()
             ids: list[str] = []

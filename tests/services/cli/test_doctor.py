@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import REPOSITORY
+from tests.postgres import Database, Server
 from tests.services.cli.conftest import Cli
 
 
@@ -177,7 +178,7 @@ def test_a_busy_port_is_trouble_unless_free_ones_are_asked_for(doctor: Cli) -> N
 
 def test_no_number_is_given_for_a_port_that_the_start_will_pick(doctor: Cli) -> None:
     said = [each for each in findings(doctor) if each["check"].startswith("port")]
-    assert [each["check"] for each in said] == ["ports"] * 3
+    assert [each["check"] for each in said] == ["ports"] * 4
     assert [each["message"] for each in said][1] == "the start picks a free one for the gateway (HTTP)"
 
 
@@ -199,3 +200,52 @@ print(json.dumps([f"{{each.check}}: {{each.message}}" for each in found if each.
     assert tree(doctor.folder) == before
     said: list[str] = json.loads(done.stdout)
     return said
+
+
+def about_the_database(doctor: Cli, **variables: str) -> list[dict[str, Any]]:
+    command, environment = doctor.command(
+        "doctor", "--json", "--ports", "auto", "--data", doctor.folder / "data", **variables
+    )
+    done = subprocess.run(command, cwd=doctor.folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+    return [each for each in json.loads(done.stdout)["findings"] if each["check"].startswith("database")]
+
+
+def test_our_own_database_is_tried_without_being_started(doctor: Cli) -> None:
+    (finding,) = about_the_database(doctor)
+    assert finding["level"] in ("ok", "note")
+    assert "PostgreSQL 18 can be run" in finding["message"]
+    assert not (doctor.folder / "data").exists()
+
+
+def test_programs_that_do_not_run_are_trouble(doctor: Cli) -> None:
+    (finding,) = about_the_database(doctor, SHOTLINE_POSTGRES_BINARIES=str(doctor.folder))
+    assert finding["level"] == "trouble"
+    assert str(doctor.folder) in finding["message"]
+
+
+def test_a_database_that_is_gone_is_trouble(doctor: Cli) -> None:
+    (doctor.folder / "data").mkdir(mode=0o700)
+    (doctor.folder / "data" / "postgres").symlink_to(doctor.folder / "gone")
+    (finding,) = about_the_database(doctor)
+    assert finding["level"] == "trouble"
+    assert "bring it back" in finding["message"]
+
+
+def test_a_database_that_is_named_is_looked_into(
+    doctor: Cli, embedded_database: Database, embedded_postgres: Server
+) -> None:
+    (operators, servers) = about_the_database(doctor, **embedded_database.settings())
+    assert (operators["level"], servers["level"]) == ("ok", "ok")
+    assert "its schema is the newest" in operators["message"]
+    with embedded_postgres.database() as bare:
+        (behind,) = about_the_database(doctor, SHOTLINE_DATABASE_URL=bare.operator_url)
+    assert behind["level"] == "note"
+    assert "shotline migrate" in behind["remedy"]
+
+
+def test_a_database_that_cannot_be_reached_is_trouble_and_its_password_is_not_said(doctor: Cli) -> None:
+    for url in ("postgresql://u:told-to-nobody@127.0.0.1:1/d", "mysql://u:told-to-nobody@h/d"):
+        (finding,) = about_the_database(doctor, SHOTLINE_DATABASE_URL=url)
+        assert finding["level"] == "trouble"
+        assert "told-to-nobody" not in json.dumps(finding)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from gateway.cli.graph import Graph
 from tests.e2e.conftest import Shotline
 from tests.services.cli.conftest import Cli
 from tests.services.cli.test_stories import MARKET
+from tests.services.cli.test_watch_command import Watch
 
 Ask = Callable[..., Any]
 
@@ -418,3 +420,28 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_a_watch_tells_of_imports_and_selections(cli: Cli, workspace: str) -> None:
+    watch = Watch(cli, of=("film", "watch", "--workspace", workspace))
+    told: Watch | None = None
+    try:
+        assert watch.remark() == f"watching {workspace} behind revision 0; Ctrl-C ends it"
+        (film,) = imported(cli, workspace, written(cli, "pier.json", pier()))
+        line = watch.line()
+        assert line.split()[0::2][:2] == ["1", "local"]
+        assert "(shotline-cli)  First take 3 selected, film Pier created, " in line
+        names = {one["name"]: one["id"] for one in json.loads(exported(cli, film["film"]))["assets"]}
+        cli("film", "select", names["First"], "-")
+        assert f"no take of {names['First']} selected, shot_take First take 3 updated" in watch.line()
+        told = Watch(cli, "--json", "--from", "1", of=("film", "watch", "--workspace", workspace))
+        changes = [told.change(), told.change()]
+        assert [change["revision"] for change in changes] == [1, 2]
+        taken = {"shot": names["First"], "take": None, "previous": names["First take 3"]}
+        assert (changes[1]["selections"], changes[1]["actor"]) == ([taken], "local")
+        assert len(changes[0]["assets"]) == len(names)
+        assert watch.end() == (0, "")
+    finally:
+        watch.end(signal.SIGKILL)
+        if told:
+            told.end(signal.SIGKILL)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.local import welcome
+from services.local import database, welcome
 from services.local.data_folder import held
 from services.local.plan import Plan
 from services.local.ports import chosen
@@ -13,9 +13,12 @@ from services.runtime import local_address
 
 def watch_line(data: Path, root: Path) -> str:
     example = welcome.Example(project=str(root / "my film"), sequence_id="001", shot_id="a")
-    with held(data) as folder:
-        plan = Plan(roots=(root,), origins=(), ports=chosen("auto"), data=folder)
+    choice = database.Choice(url="postgresql://operator:told-to-nobody@films.example/graph")
+    with held(data) as folder, database.chosen(choice, folder) as its_database:
+        plan = Plan(roots=(root,), origins=(), ports=chosen("auto"), data=folder, database=its_database)
         said = welcome.text(plan, {}, example)
+    assert "PostgreSQL at films.example:5432" in said
+    assert "told-to-nobody" not in said
     return next(line for line in said.splitlines() if line.startswith("shotline project watch "))
 
 

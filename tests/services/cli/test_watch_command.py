@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ PATIENCE = 20.0
 class Watch:
     """A watch that runs."""
 
-    def __init__(self, cli: Cli, *words: object) -> None:
-        command, environment = cli.command("project", "watch", "film", *words)
+    def __init__(self, cli: Cli, *words: object, of: Sequence[object] = ("project", "watch", "film")) -> None:
+        command, environment = cli.command(*of, *words)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         self._process = subprocess.Popen(command, cwd=cli.folder, env=environment, bufsize=0, **pipes)  # type: ignore[call-overload]
         self._unread = {self._process.stdout: b"", self._process.stderr: b""}

@@ -22,9 +22,9 @@ from tests.services.gateway.conftest import PROJECT, TOKEN, Backend, new_door, n
 
 
 async def test_a_process_serves_until_it_is_told_to_stop(backend: Backend, tmp_path: Path) -> None:
-    port, token_file = _free_port(), tmp_path / "token"
+    port, token_file = free_port(), tmp_path / "token"
     token_file.write_text(TOKEN)
-    gateway = await _start(
+    gateway = await start(
         SHOTLINE_TOKEN_FILE=str(token_file),
         SHOTLINE_GRPC_ADDRESS="127.0.0.1:0",
         SHOTLINE_HTTP_ADDRESS=f"127.0.0.1:{port}",
@@ -60,7 +60,7 @@ async def test_a_gateway_that_cannot_listen_keeps_no_port(backend: Backend, tmp_
 
 
 async def test_a_process_that_is_set_up_wrongly_says_which_variable(tmp_path: Path) -> None:
-    gateway = await _start(SHOTLINE_TOKEN_FILE=str(tmp_path / "token"), SHOTLINE_ALLOWED_ORIGINS="*")
+    gateway = await start(SHOTLINE_TOKEN_FILE=str(tmp_path / "token"), SHOTLINE_ALLOWED_ORIGINS="*")
     _, errors = await gateway.communicate()
     assert gateway.returncode == 2
     assert b"SHOTLINE_ALLOWED_ORIGINS" in errors
@@ -108,7 +108,7 @@ def _read(**variables: str) -> GatewaySettings:
     return settings
 
 
-async def _start(**variables: str) -> asyncio.subprocess.Process:
+async def start(**variables: str) -> asyncio.subprocess.Process:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHOTLINE_")}
     inherited["PYTHONPATH"] = os.pathsep.join(sys.path)
     return await asyncio.create_subprocess_exec(
@@ -117,10 +117,10 @@ async def _start(**variables: str) -> asyncio.subprocess.Process:
 
 
 def _address() -> str:
-    return f"127.0.0.1:{_free_port()}"
+    return f"127.0.0.1:{free_port()}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     return port

@@ -206,6 +206,13 @@ def test_messages_that_are_copied_by_wire_have_the_same_fields(
     assert fields(ours) == fields(theirs)
 
 
+def test_nothing_that_a_workspace_tells_of_a_revision_is_left_out() -> None:
+    theirs = {field.name for field in graph.GraphChange.DESCRIPTOR.fields}
+    assert {field.name for field in pb.GraphChange.DESCRIPTOR.fields} == (
+        theirs - {"actor", "client", "request_id"} | {"origin"}
+    )
+
+
 def test_enums_have_the_same_numbers() -> None:
     assert dict(pb.UpdateMode.items()) == dict(files.UpdateMode.items())
     assert dict(pb.UpdateMode.items()) == dict(graph.UpdateMode.items())

@@ -5,6 +5,7 @@ import functools
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent import futures
 from contextlib import contextmanager, suppress
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
@@ -41,6 +42,8 @@ class Runner:
         running = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return running.result()
+        except futures.CancelledError:  # another thread has closed the client, and that was quicker than the call's end
+            raise Cancelled("the client was closed while the call ran", reason="CLIENT_CLOSED") from None
         except BaseException:
             running.cancel()  # Ctrl-C ends the call, too; of work that has failed, nothing
             raise

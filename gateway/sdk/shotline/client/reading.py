@@ -267,6 +267,7 @@ def graph_change(message: pb.GraphChange) -> shapes.GraphChange:
             }
             for each in message.selections
         ],
+        "truncated": message.truncated,
     }
 
 

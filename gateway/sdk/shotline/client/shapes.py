@@ -295,3 +295,4 @@ class GraphChange(TypedDict):
     assets: list[AssetChange]
     relationships: list[RelationshipChange]
     selections: list[SelectionNotice]
+    truncated: bool  # more changed than is told (by direct SQL, which has no bounds): read anew what you keep

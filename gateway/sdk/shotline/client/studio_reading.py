@@ -109,6 +109,7 @@ def graph_change(message: pb.GraphChange) -> GraphChange:
             relationships=[
                 graph_pb.RelationshipChange.FromString(each.SerializeToString()) for each in message.relationships
             ],
+            truncated=message.truncated,
             selections=[graph_pb.SelectionNotice.FromString(each.SerializeToString()) for each in message.selections],
         )
     )

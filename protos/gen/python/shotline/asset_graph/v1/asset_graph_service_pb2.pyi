@@ -43,7 +43,7 @@ class _AssetOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetOrder
     ASSET_ORDER_CREATE_TIME_DESCENDING: _AssetOrder.ValueType  # 2
     """The last made first."""
     ASSET_ORDER_NAME: _AssetOrder.ValueType  # 3
-    """By name, by code points."""
+    """By the first 200 characters of the name, by code points; equal ones by id."""
 
 class AssetOrder(_AssetOrder, metaclass=_AssetOrderEnumTypeWrapper):
     """Orders of a list of assets."""
@@ -55,7 +55,7 @@ ASSET_ORDER_CREATE_TIME: AssetOrder.ValueType  # 1
 ASSET_ORDER_CREATE_TIME_DESCENDING: AssetOrder.ValueType  # 2
 """The last made first."""
 ASSET_ORDER_NAME: AssetOrder.ValueType  # 3
-"""By name, by code points."""
+"""By the first 200 characters of the name, by code points; equal ones by id."""
 Global___AssetOrder: _TypeAlias = AssetOrder  # noqa: Y015
 
 class _UpdateMode:
@@ -2524,6 +2524,7 @@ class GraphChange(_message.Message):
     ASSETS_FIELD_NUMBER: _builtins.int
     RELATIONSHIPS_FIELD_NUMBER: _builtins.int
     SELECTIONS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Its number: one more than that of the revision before."""
     actor: _builtins.str
@@ -2532,6 +2533,10 @@ class GraphChange(_message.Message):
     """What the client calls itself by the metadata key `x-client`; may be empty."""
     request_id: _builtins.str
     """The request id of the change; may be empty."""
+    truncated: _builtins.bool
+    """Whether more changed than is told here: the first 20,000 assets, 50,000 relationships and 20,000 selections. No change
+    that is made here is so large, but one of direct SQL may be: read anew what you keep.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -2559,10 +2564,11 @@ class GraphChange(_message.Message):
         assets: _abc.Iterable[Global___AssetChange] | None = ...,
         relationships: _abc.Iterable[Global___RelationshipChange] | None = ...,
         selections: _abc.Iterable[Global___SelectionNotice] | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "assets", b"assets", "client", b"client", "create_time", b"create_time", "relationships", b"relationships", "request_id", b"request_id", "revision", b"revision", "selections", b"selections"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "assets", b"assets", "client", b"client", "create_time", b"create_time", "relationships", b"relationships", "request_id", b"request_id", "revision", b"revision", "selections", b"selections", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -920,8 +920,11 @@ class GraphChange(_message.Message):
     ASSETS_FIELD_NUMBER: _builtins.int
     RELATIONSHIPS_FIELD_NUMBER: _builtins.int
     SELECTIONS_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Its number: one more than that of the revision before."""
+    truncated: _builtins.bool
+    """Whether more changed than is told here, as direct SQL may do at once: read anew what you keep."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -951,10 +954,11 @@ class GraphChange(_message.Message):
         assets: _abc.Iterable[Global___AssetChange] | None = ...,
         relationships: _abc.Iterable[Global___RelationshipChange] | None = ...,
         selections: _abc.Iterable[Global___SelectionNotice] | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "create_time", b"create_time", "origin", b"origin", "relationships", b"relationships", "revision", b"revision", "selections", b"selections"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "create_time", b"create_time", "origin", b"origin", "relationships", b"relationships", "revision", b"revision", "selections", b"selections", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -54,7 +54,10 @@ CREATE TABLE public.assets (
     -- index be used for comparisons of columns, not for functions of them.
     name_key text COLLATE "C" NOT NULL GENERATED ALWAYS AS (left(name, 200)) STORED,
     created_at timestamptz NOT NULL DEFAULT now(),
-    updated_at timestamptz NOT NULL DEFAULT now()
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    -- What readers can say: the years 1 to 9999, and neither infinity.
+    CONSTRAINT assets_time_range CHECK (created_at >= '0001-01-02 00:00+00' AND created_at < '9999-12-31 00:00+00'
+        AND updated_at >= '0001-01-02 00:00+00' AND updated_at < '9999-12-31 00:00+00')
 );
 
 CREATE INDEX assets_by_type_and_time ON public.assets (workspace_id, type, created_at, id);
@@ -74,7 +77,8 @@ CREATE TABLE public.asset_relationships (
     sequence int CONSTRAINT asset_relationships_sequence_range CHECK (sequence >= 1),
     metadata jsonb NOT NULL DEFAULT '{}'
         CONSTRAINT asset_relationships_metadata_object CHECK (jsonb_typeof(metadata) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz NOT NULL DEFAULT now() CONSTRAINT asset_relationships_time_range
+        CHECK (created_at >= '0001-01-02 00:00+00' AND created_at < '9999-12-31 00:00+00'),
     CONSTRAINT asset_relationships_pkey PRIMARY KEY (id, workspace_id),
     CONSTRAINT asset_relationships_self CHECK (parent_asset_id <> child_asset_id),
     CONSTRAINT asset_relationships_parent_fkey FOREIGN KEY (parent_asset_id, workspace_id)
@@ -185,7 +189,7 @@ CREATE TABLE public.deleted_asset_relationships (
     sequence int,
     metadata jsonb NOT NULL,
     created_at timestamptz NOT NULL,
-    cascaded boolean NOT NULL,  -- went with one of its ends and comes back with it
+    cascaded boolean NOT NULL,  -- went with one of its ends and comes back with it; not, once it could not come back
     deleted_revision bigint NOT NULL,
     deleted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     deleted_by text NOT NULL DEFAULT public.shotline_actor(),

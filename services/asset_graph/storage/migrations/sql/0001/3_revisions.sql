@@ -50,24 +50,32 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = kind, MESSAGE = message, DETAIL = facts::text;
 END $$;
 
--- Drops what is older from the log of changes and of requests.
+-- Drops what is older from the log of changes and of requests. For a server that is never what is younger than a day.
 CREATE FUNCTION public.shotline_prune(keep interval) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
+DECLARE
+    since timestamptz := clock_timestamp() - CASE
+        WHEN session_user = current_user THEN keep ELSE greatest(keep, interval '24 hours') END;
 BEGIN
-    -- A revision goes as a whole: up to the newest that has nothing younger in it.
+    -- A revision goes as a whole: up to the newest that has nothing younger in it. Workspaces that are being changed
+    -- are left for the next time: nobody waits for anybody here.
     WITH old AS (
         SELECT c.workspace_id, max(c.revision) AS revision FROM change_log c
-        WHERE c.created_at < clock_timestamp() - keep
+        WHERE c.created_at < since
         AND NOT EXISTS (
             SELECT FROM change_log y WHERE y.workspace_id = c.workspace_id AND y.revision = c.revision
-            AND y.created_at >= clock_timestamp() - keep)
+            AND y.created_at >= since)
         GROUP BY c.workspace_id
-    ), locked AS (
-        UPDATE workspaces w SET oldest_revision = old.revision + 1 FROM old
-        WHERE w.id = old.workspace_id AND w.oldest_revision <= old.revision
+    ), free AS (
+        SELECT w.id FROM workspaces w WHERE w.id IN (SELECT old.workspace_id FROM old)
+        ORDER BY w.id FOR NO KEY UPDATE SKIP LOCKED
+    ), told AS (
+        UPDATE workspaces w SET oldest_revision = old.revision + 1 FROM old, free
+        WHERE w.id = old.workspace_id AND w.id = free.id AND w.oldest_revision <= old.revision
     )
-    DELETE FROM change_log c USING old WHERE c.workspace_id = old.workspace_id AND c.revision <= old.revision;
-    DELETE FROM request_log WHERE created_at < clock_timestamp() - keep;
+    DELETE FROM change_log c USING old, free
+        WHERE c.workspace_id = old.workspace_id AND old.workspace_id = free.id AND c.revision <= old.revision;
+    DELETE FROM request_log WHERE created_at < since;
 END $$;
 REVOKE ALL ON FUNCTION public.shotline_prune(interval) FROM PUBLIC;

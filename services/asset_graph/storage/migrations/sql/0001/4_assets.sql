@@ -72,7 +72,14 @@ BEGIN
                                 created_at, updated_at, deleted_revision)
     SELECT r.id, r.workspace_id, r.type, r.name, r.url, r.duration, r.generation_cost, r.asset_metadata, r.etag,
            r.created_at, r.updated_at, (SELECT w.revision FROM workspaces w WHERE w.id = r.workspace_id)
-    FROM removed r;
+    FROM removed r
+    -- Somebody's own SQL may use an id again; the last death counts.
+    ON CONFLICT (id, workspace_id) DO UPDATE SET
+        (type, name, url, duration, generation_cost, asset_metadata, etag, created_at, updated_at,
+         deleted_with, deleted_revision, deleted_at, deleted_by)
+        = (excluded.type, excluded.name, excluded.url, excluded.duration, excluded.generation_cost,
+           excluded.asset_metadata, excluded.etag, excluded.created_at, excluded.updated_at,
+           excluded.deleted_with, excluded.deleted_revision, excluded.deleted_at, excluded.deleted_by);
     RETURN NULL;
 END $$;
 

@@ -97,8 +97,7 @@ END $$;
 
 -- About plans. Triggers keep theirs, whether it was made for one row or a thousand, or while a table was empty. So rows
 -- are looked up in subqueries that can only be asked once for each (LATERAL with a LIMIT, EXISTS with an OFFSET), by
--- index (enable_seqscan); `workspace_id || ''` keeps them from indexes that begin with the workspace, which seem as good
--- as the primary key as long as a workspace has few rows. Where sets are joined it is by hash.
+-- index (enable_seqscan). Where sets are joined it is by hash.
 CREATE FUNCTION public.shotline_relationships_created() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
@@ -116,9 +115,9 @@ BEGIN
             SELECT e.relationship_type, (
                 SELECT u.leads_on FROM relationship_rules u WHERE u.relationship_type = e.relationship_type
                 AND u.parent_type = (
-                    SELECT p.type FROM assets p WHERE p.id = e.parent_asset_id AND p.workspace_id || '' = e.workspace_id)
+                    SELECT p.type FROM assets p WHERE p.id = e.parent_asset_id AND p.workspace_id = e.workspace_id)
                 AND u.child_type = (
-                    SELECT c.type FROM assets c WHERE c.id = e.child_asset_id AND c.workspace_id || '' = e.workspace_id)
+                    SELECT c.type FROM assets c WHERE c.id = e.child_asset_id AND c.workspace_id = e.workspace_id)
                 ) AS leads_on
             FROM added e) n;
 
@@ -126,9 +125,9 @@ BEGIN
         SELECT n.* INTO bad
             FROM (
                 SELECT e.*, (SELECT p.type FROM assets p
-                             WHERE p.id = e.parent_asset_id AND p.workspace_id || '' = e.workspace_id) AS parent_type,
+                             WHERE p.id = e.parent_asset_id AND p.workspace_id = e.workspace_id) AS parent_type,
                             (SELECT c.type FROM assets c
-                             WHERE c.id = e.child_asset_id AND c.workspace_id || '' = e.workspace_id) AS child_type
+                             WHERE c.id = e.child_asset_id AND c.workspace_id = e.workspace_id) AS child_type
                 FROM added e) n
             WHERE NOT EXISTS (
                 SELECT FROM relationship_rules u WHERE u.relationship_type = n.relationship_type
@@ -235,25 +234,31 @@ BEGIN
     SELECT r.id, r.workspace_id, r.parent_asset_id, r.child_asset_id, r.relationship_type, r.sequence, r.metadata,
            r.created_at,
            NOT EXISTS (
-               SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id || '' = r.workspace_id OFFSET 0)
+               SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id = r.workspace_id OFFSET 0)
            OR NOT EXISTS (
-               SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id || '' = r.workspace_id OFFSET 0),
+               SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id = r.workspace_id OFFSET 0),
            (SELECT w.revision FROM workspaces w WHERE w.id = r.workspace_id)
-    FROM removed r;
+    FROM removed r
+    ON CONFLICT (id, workspace_id) DO UPDATE SET
+        (parent_asset_id, child_asset_id, relationship_type, sequence, metadata, created_at, cascaded,
+         deleted_revision, deleted_at, deleted_by)
+        = (excluded.parent_asset_id, excluded.child_asset_id, excluded.relationship_type, excluded.sequence,
+           excluded.metadata, excluded.created_at, excluded.cascaded,
+           excluded.deleted_revision, excluded.deleted_at, excluded.deleted_by);
 
     -- A take goes with its shot.
     FOR gone IN
         SELECT r.workspace_id AS space, array_agg(r.parent_asset_id) AS shots, array_agg(r.child_asset_id) AS takes
             FROM removed r WHERE r.relationship_type = 'generation_attempt'
             AND NOT EXISTS (
-                SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id || '' = r.workspace_id OFFSET 0)
+                SELECT FROM assets p WHERE p.id = r.parent_asset_id AND p.workspace_id = r.workspace_id OFFSET 0)
             AND EXISTS (
-                SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id || '' = r.workspace_id OFFSET 0)
+                SELECT FROM assets c WHERE c.id = r.child_asset_id AND c.workspace_id = r.workspace_id OFFSET 0)
             GROUP BY 1 ORDER BY 1
     LOOP
-        DELETE FROM assets a WHERE a.id = ANY (gone.takes) AND a.workspace_id || '' = gone.space;
+        DELETE FROM assets a WHERE a.id = ANY (gone.takes) AND a.workspace_id = gone.space;
         UPDATE deleted_assets d SET deleted_with = t.shot FROM unnest(gone.shots, gone.takes) AS t (shot, take)
-            WHERE d.id = t.take AND d.id = ANY (gone.takes) AND d.workspace_id || '' = gone.space;
+            WHERE d.id = t.take AND d.id = ANY (gone.takes) AND d.workspace_id = gone.space;
     END LOOP;
     RETURN NULL;
 END $$;

@@ -22,7 +22,7 @@ BEGIN
             LIMIT 1) e
         CROSS JOIN LATERAL (
             SELECT x.asset_metadata->'attempt_number' AS said FROM assets x
-            WHERE x.id = t.take AND x.workspace_id || '' = space LIMIT 1) a;
+            WHERE x.id = t.take AND x.workspace_id = space LIMIT 1) a;
     IF wrong IS NOT NULL THEN
         PERFORM shotline_refuse('SH003', format('take %s is attempt %s, not %s',
             wrong->>'take', wrong->>'sequence', wrong->>'attempt_number'), wrong);
@@ -31,50 +31,59 @@ BEGIN
         UPDATE assets a SET asset_metadata = a.asset_metadata || jsonb_build_object('attempt_number', (
                 SELECT r.sequence FROM asset_relationships r
                 WHERE r.child_asset_id = a.id AND r.relationship_type = 'generation_attempt' AND r.workspace_id = space))
-            WHERE a.id = ANY (lacking) AND a.workspace_id || '' = space;
+            WHERE a.id = ANY (lacking) AND a.workspace_id = space;
     END IF;
 END $$;
 REVOKE ALL ON FUNCTION public.shotline_take_numbers(text, uuid[]) FROM PUBLIC;
 
+-- Which of these takes have a flag that says something else than their shot's pointer.
+CREATE FUNCTION public.shotline_takes_differing(space text, takes uuid[])
+RETURNS TABLE (shot uuid, take uuid, selected uuid)
+LANGUAGE sql STABLE
+AS $$
+    SELECT s.shot_id, t.take, s.selected_take_id
+    FROM unnest(takes) AS t (take)
+    CROSS JOIN LATERAL (
+        SELECT r.parent_asset_id AS shot FROM public.asset_relationships r
+        WHERE r.child_asset_id = t.take AND r.relationship_type = 'generation_attempt' AND r.workspace_id = space
+        LIMIT 1) e
+    CROSS JOIN LATERAL (
+        SELECT x.shot_id, x.selected_take_id FROM public.shot_state x
+        WHERE x.shot_id = e.shot AND x.workspace_id = space LIMIT 1) s
+    CROSS JOIN LATERAL (
+        SELECT public.shotline_flagged(x.asset_metadata) AS flagged FROM public.assets x
+        WHERE x.id = t.take AND x.workspace_id = space LIMIT 1) a
+    WHERE a.flagged <> coalesce(s.selected_take_id = t.take, false)
+$$;
+
 -- Of these takes: where the flag and the pointer differ, the flag was just written, and the pointer follows it. While
--- something is undeleted the pointer wins: a take that comes back does not take the selection from another.
+-- something is undeleted a pointer that is set wins: a take that comes back does not take the selection from another.
 CREATE FUNCTION public.shotline_take_flags(space text, takes uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = public, pg_temp
 SET enable_nestloop = off SET enable_hashjoin = on SET enable_seqscan = off
 AS $$
 DECLARE
     undeleting boolean := coalesce(current_setting('shotline.undeleting', true) = 'on', false);
+    denied uuid[];
     wish record;
 BEGIN
+    IF undeleting THEN
+        SELECT array_agg(d.take) INTO denied FROM shotline_takes_differing(space, takes) d WHERE d.selected IS NOT NULL;
+        UPDATE assets
+            SET asset_metadata = asset_metadata || jsonb_build_object('selected', NOT shotline_flagged(asset_metadata))
+            WHERE id = ANY (denied) AND workspace_id = space;
+    END IF;
     -- By shot: which take asks to be selected; none where only the selected one gave up its flag.
-    SELECT array_agg(w.shot_id) FILTER (WHERE NOT w.kept) AS shots,
-           array_agg(w.wanted[1]) FILTER (WHERE NOT w.kept) AS takes,
-           array_agg(w.wanted[1]) FILTER (WHERE w.kept) AS denied,
-           (array_agg(jsonb_build_object('shot', w.shot_id, 'takes', w.wanted))
+    SELECT array_agg(w.shot) AS shots, array_agg(w.wanted[1]) AS takes,
+           (array_agg(jsonb_build_object('shot', w.shot, 'takes', w.wanted))
             FILTER (WHERE cardinality(w.wanted) > 1))[1] AS torn
         INTO wish
         FROM (
-            SELECT s.shot_id, undeleting AND s.selected_take_id IS NOT NULL AS kept,
-                   array_agg(t.take ORDER BY t.take) FILTER (WHERE s.selected_take_id IS DISTINCT FROM t.take) AS wanted
-            FROM unnest(takes) AS t (take)
-            CROSS JOIN LATERAL (
-                SELECT r.parent_asset_id AS shot FROM asset_relationships r
-                WHERE r.child_asset_id = t.take AND r.relationship_type = 'generation_attempt' AND r.workspace_id = space
-                LIMIT 1) e
-            CROSS JOIN LATERAL (
-                SELECT x.shot_id, x.selected_take_id FROM shot_state x
-                WHERE x.shot_id = e.shot AND x.workspace_id = space LIMIT 1) s
-            CROSS JOIN LATERAL (
-                SELECT shotline_flagged(x.asset_metadata) AS flagged FROM assets x
-                WHERE x.id = t.take AND x.workspace_id || '' = space LIMIT 1) a
-            WHERE a.flagged <> coalesce(s.selected_take_id = t.take, false)
-            GROUP BY s.shot_id, s.selected_take_id) w;
+            SELECT d.shot, array_agg(d.take ORDER BY d.take) FILTER (WHERE d.selected IS DISTINCT FROM d.take) AS wanted
+            FROM shotline_takes_differing(space, takes) d
+            GROUP BY d.shot) w;
     IF wish.torn IS NOT NULL THEN
         PERFORM shotline_refuse('SH004', format('shot %s can have one selected take', wish.torn->>'shot'), wish.torn);
-    END IF;
-    IF wish.denied IS NOT NULL THEN
-        UPDATE assets SET asset_metadata = asset_metadata || '{"selected": false}'
-            WHERE id = ANY (wish.denied) AND workspace_id || '' = space;
     END IF;
     IF wish.shots IS NOT NULL THEN
         UPDATE shot_state s SET selected_take_id = t.take FROM unnest(wish.shots, wish.takes) AS t (shot, take)
@@ -125,7 +134,7 @@ BEGIN
             FROM unnest(moved.shots, moved.takes, moved.previous) AS m (shot, take, was);
         UPDATE assets a SET asset_metadata = a.asset_metadata || 
                 jsonb_build_object('selected', coalesce(a.id = ANY (moved.takes), false))
-            WHERE a.id = ANY (array_remove(moved.takes || moved.previous, NULL)) AND a.workspace_id || '' = moved.space
+            WHERE a.id = ANY (array_remove(moved.takes || moved.previous, NULL)) AND a.workspace_id = moved.space
             AND shotline_flagged(a.asset_metadata) <> coalesce(a.id = ANY (moved.takes), false);
     END LOOP;
     RETURN NULL;
@@ -137,7 +146,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 BEGIN
     INSERT INTO deleted_shot_state (workspace_id, shot_id, last_attempt_number)
-        SELECT workspace_id, shot_id, last_attempt_number FROM removed;
+        SELECT workspace_id, shot_id, last_attempt_number FROM removed
+        ON CONFLICT (shot_id, workspace_id) DO UPDATE SET last_attempt_number = excluded.last_attempt_number;
     RETURN NULL;
 END $$;
 
