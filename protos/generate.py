@@ -38,7 +38,8 @@ def generate(into: Path) -> None:
     if done.returncode:
         raise SystemExit(done.stderr)
     for config in PROTOS.glob("shotline/*/v1/service_config.json"):
-        shutil.copy(config, into / config.relative_to(PROTOS))
+        copied = Path(shutil.copy(config, into / config.relative_to(PROTOS)))
+        copied.with_name("py.typed").touch()  # PEP 561: type checkers of those who install us may use the stubs
 
 
 def differences(old: Path, new: Path) -> list[str]:

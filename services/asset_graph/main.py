@@ -56,8 +56,8 @@ class AssetGraph:
         self.server = server(settings.server.address, door, self.servicer)
 
     async def start(self) -> int:
-        """Serve, also while PostgreSQL is away. Gives the port. SettingsError where the address cannot be had, and for a
-        database that must not be used."""
+        """Serve, also while PostgreSQL is away. Gives the port. SettingsError where the address cannot be had, and for
+        a database that must not be used."""
         await self._database.open()
         fit = await _is_fit(self._database)
         port = await self.server.start()

@@ -1,7 +1,7 @@
 """The contract's methods: those that read and those that change, as one servicer.
 
-Methods raise faults and take their deadline from `runtime.call`, so the servicer serves a gRPC server and, in one process,
-the gateway itself, which calls it without a context.
+Methods raise faults and take their deadline from `runtime.call`, so the servicer serves a gRPC server and, in one
+process, the gateway itself, which calls it without a context.
 """
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc as pb_grpc

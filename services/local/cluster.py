@@ -3,6 +3,7 @@
     cluster/   PostgreSQL's data directory
     password   the operator's password, mode 0600
     socket/    where it listens; it listens nowhere else
+    keeper     locked while a process runs PostgreSQL here
     lock       locked while anything of it lives, PostgreSQL's own processes included
 
 It is `postgres` in the data folder. PostgreSQL does not run as root, and the user as whom it runs then cannot enter the

@@ -44,6 +44,7 @@ _SETTINGS: Mapping[str, str] = {
     "log_checkpoints": "off",
     "cluster_name": "shotline",
 }
+_KEEPER_PATIENCE = 2.0  # seconds for a process like this one to end
 LEFTOVER_PATIENCE = 20.0  # seconds for the server of a start that was killed to end by itself
 _FORCED_PATIENCE = 5.0  # and after it was told to end at once
 _LOG_PATIENCE = 1.0  # for the last lines of its log
@@ -130,7 +131,8 @@ class _Server:
             self._process.send_signal(signal.SIGINT)  # ends connections, writes everything to disk
 
     def _start(self) -> None:
-        lock = os.open(self._settings.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._keep_others_away()
+        lock = self._open("lock")
         try:
             self._take(lock)
             binaries = self._binaries()
@@ -147,6 +149,22 @@ class _Server:
     def _binaries(self) -> Binaries:
         owner = owner_of(self._cluster) if self._cluster.exists() else owner_of_new()
         return usable(self._settings.binaries, owner, self._settings.folder.parent)
+
+    def _keep_others_away(self) -> None:
+        """Hold what no other process inherits, to our end: whoever cannot have it must not touch what runs here."""
+        mine = self._open("keeper")
+        until = time.monotonic() + _KEEPER_PATIENCE
+        while not _try(mine):
+            if self._stopping or time.monotonic() > until:
+                raise SettingsError(
+                    f"another start runs the database in {self._settings.folder}: two data folders lead to it, of which "
+                    "one is a copy"
+                )
+            time.sleep(0.02)
+
+    def _open(self, name: str) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(self._settings.folder / name, flags, 0o600)
 
     def _take(self, lock: int) -> None:
         """Wait for what a killed start left behind: it is about to end."""

@@ -256,8 +256,8 @@ class Watches(Protocol):
 class Reads(Protocol):
     """Answers what is asked of the graph, within what a caller may see.
 
-    `until`: the monotonic time until which PostgreSQL may be waited for. Every method raises ASSET_NOT_FOUND for an asset
-    that the scope does not hold, and DATABASE_UNAVAILABLE. Lists give pages that fit into an answer.
+    `until`: the monotonic time until which PostgreSQL may be waited for. Every method raises ASSET_NOT_FOUND for an
+    asset that the scope does not hold, and DATABASE_UNAVAILABLE. Lists give pages that fit into an answer.
     """
 
     async def asset(self, scope: Scope, until: float, asset_id: UUID) -> Asset:

@@ -5,8 +5,8 @@ What was deleted counts on. It is found by the relationships that went with it; 
 An asset belongs to the shot that it is, that made it (its take, its take's video), or that uses it, in this order. What
 several shots use belongs to none of them alone.
 
-Everything is looked up by index from what contains it, and nothing is joined: what the planner believes of the size of what
-it has just found would decide between milliseconds and minutes.
+Everything is looked up by index from what contains it, and nothing is joined: what the planner believes of the size of
+what it has just found would decide between milliseconds and minutes.
 """
 
 from decimal import Decimal
@@ -25,7 +25,8 @@ _NOTHING = Decimal(0)
 
 
 def _below(parent: str, *types: str) -> str:
-    """SQL of the children `b.child` of a column, by relationships of these types that live, or went with one of their ends."""
+    """SQL of the children `b.child` of a column, by relationships of these types that live, or went with one of their
+    ends."""
     mine = (
         f"e.parent_asset_id = {parent} AND e.relationship_type IN ({', '.join(map(_quoted, types))}) "
         "AND e.workspace_id = (SELECT workspace_id FROM top)"

@@ -1,8 +1,8 @@
 """SQL of lists of assets: the filters stand inside, before the limit, and each order is that of an index.
 
-Row-level security lets an index be used only for comparisons that tell nothing of other rows. Equality and order do not; LIKE,
-`starts_with` and `@>` may. So a name prefix is a range of `name_key`, which is the name's first 200 characters in the order of
-code points.
+Row-level security lets an index be used only for comparisons that tell nothing of other rows. Equality and order do
+not; LIKE, `starts_with` and `@>` may. So a name prefix is a range of `name_key`, which is the name's first 200
+characters in the order of code points.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """Pages by keyset: where one begins, and how much of what was found fits into it.
 
-What is read is bounded twice. The database stops at so many stored bytes, which it knows without unpacking a value, so that
-no answer of gigabytes is made; here the bytes as they travel are counted, which decides.
+What is read is bounded twice. The database stops at so many stored bytes, which it knows without unpacking a value, so
+that no answer of gigabytes is made; here the bytes as they travel are counted, which decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +20,11 @@ STORED_BYTES = "octet_length(x.name) + coalesce(octet_length(x.url), 0) + pg_col
 
 
 def bounded(rows: str, order: str, limit: str, *, stored: str = STORED_BYTES, most: int = MAX_PAGE_BYTES) -> str:
-    """SQL that cuts the rows of a query: at `limit` rows, and behind the one that goes over so many stored bytes. Each row
-    ends with a column that says whether another one follows.
+    """SQL that cuts the rows of a query: at `limit` rows, and behind the one that goes over so many stored bytes. Each
+    row ends with a column that says whether another one follows.
 
-    rows: an ordered query; order: the same, of its output columns, written with the alias x; stored: the bytes of a row.
+    rows: an ordered query; order: the same, of its output columns, written with the alias x; stored: the bytes of a
+    row.
     """
     upto = f"sum({stored}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
     return (
@@ -34,9 +35,9 @@ def bounded(rows: str, order: str, limit: str, *, stored: str = STORED_BYTES, mo
 
 
 def page(
-    rows: Sequence[asyncpg.Record], read: Callable[[asyncpg.Record], T], size: Callable[[T], int], key: Callable[[asyncpg.Record], Position]
-) -> Page[T]:
-    """As many of the rows as fit into a page; the last but one column says whether another one follows."""
+    rows: Sequence[asyncpg.Record], read: Callable[[asyncpg.Record], T], size: Callable[[T], int], key:
+    Callable[[asyncpg.Record], Position] ) -> Page[T]: """As many of the rows as fit into a page; the last but one
+    column says whether another one follows."""
     items: list[T] = []
     taken = 0
     for index, row in enumerate(rows):

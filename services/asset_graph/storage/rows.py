@@ -36,7 +36,8 @@ _RELATIONSHIP = (
 
 
 def asset_columns(table: str, prefix: str = "") -> str:
-    """The columns of an asset, in the order of `asset`, of a table or its alias; named with a prefix where two are joined."""
+    """The columns of an asset, in the order of `asset`, of a table or its alias; named with a prefix where two are
+    joined."""
     return ", ".join(f"{table}.{name}{f' AS {prefix}{name}' if prefix else ''}" for name in _ASSET)
 
 

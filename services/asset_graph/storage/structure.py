@@ -1,9 +1,9 @@
-"""Shots and films with all that belongs to them, put together as JSON by the database: what comes back goes on to the caller
-as it is.
+"""Shots and films with all that belongs to them, put together as JSON by the database: what comes back goes on to the
+caller as it is.
 
-What belongs to a shot is a subquery for that shot, which looks its rows up by index whatever the planner believes of the
-tables. Joined in one go they were 400 × slower where it believed wrongly. For the same reason the workspace of an asset
-is compared with IS NOT DISTINCT FROM: that cannot lure the planner away from the index of ids.
+What belongs to a shot is a subquery for that shot, which looks its rows up by index whatever the planner believes of
+the tables. Joined in one go they were 400 × slower where it believed wrongly. For the same reason the workspace of an
+asset is compared with IS NOT DISTINCT FROM: that cannot lure the planner away from the index of ids.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,8 @@ _PARTS = ", ".join(
     f"string_agg(e.part, ', ') FILTER (WHERE e.relationship_type = '{kind}') AS {kind}" for kind in (*_USES, _TAKE)
 )
 _LINKS = ", ".join(f"""'"{kind}": [' || p.{kind} || ']'""" for kind in _USES)
-# The document of the shot whose row is `s`, as the contract describes it. What belongs to it is read in one go, in order.
+# The document of the shot whose row is `s`, as the contract describes it. What belongs to it is read in one go, in
+# order.
 _DOCUMENT = f"""
     '{{"shot": ' || shotline_asset_json(s) || (
         SELECT ', "links": {{' || concat_ws(', ', {_LINKS}) || '}}, "takes": [' || coalesce(p.{_TAKE}, '') || ']'
@@ -61,12 +62,12 @@ _SHOT = f"SELECT s.id, s.etag, {_DOCUMENT} FROM assets s WHERE s.id = $1 AND s.t
 
 
 def playing_order(types: Sequence[str] = FILMS, condition: str = "true") -> str:
-    """SQL of the scenes and shots of the asset $1, if it is of one of the types: as CTEs `top`, `scenes` and `shots`, of
-    which the last has none unless the condition holds.
+    """SQL of the scenes and shots of the asset $1, if it is of one of the types: as CTEs `top`, `scenes` and `shots`,
+    of which the last has none unless the condition holds.
 
-    `way` is the numbers of the scenes from the film to a scene, by which films are played, and `scenes` their ids. What is
-    contained twice stands where it comes first. Of each round only the first to a scene goes on, else scenes that share
-    scenes that share scenes would have more ways than can be walked.
+    `way` is the numbers of the scenes from the film to a scene, by which films are played, and `scenes` their ids.
+    What is contained twice stands where it comes first. Of each round only the first to a scene goes on, else scenes
+    that share scenes that share scenes would have more ways than can be walked.
     """
     return f"""
     top AS MATERIALIZED (
@@ -108,9 +109,9 @@ _DIRECT = """
         AND e.workspace_id = top.workspace_id
 """
 _PLAIN = "(SELECT f.plain FROM plain f)"
-# A film's page in one statement: rows of several kinds, of which each fills its own columns. $2 to $4: behind which shot;
-# $5: how many; $6: whether with all that belongs to the film as a whole. A film without scenes is not put into order
-# anew for each page: its shots stand in the index as they are played.
+# A film's page in one statement: rows of several kinds, of which each fills its own columns. $2 to $4: behind which
+# shot; $5: how many; $6: whether with all that belongs to the film as a whole. A film without scenes is not put into
+# order anew for each page: its shots stand in the index as they are played.
 _FILM = f"""
     WITH RECURSIVE {playing_order(condition=f"NOT {_PLAIN}")},
     plain AS MATERIALIZED (SELECT count(*) = 1 AS plain FROM scenes),
@@ -189,7 +190,8 @@ async def shot(connection: Connection, shot_id: UUID) -> ShotStructure:
 
 
 async def film(connection: Connection, film_id: UUID, cut: Cut) -> FilmPage:
-    """Shots of a film, or scene, in playing order. Raises as `shot`, and INVALID_FIELD for a page token that is none."""
+    """Shots of a film, or scene, in playing order. Raises as `shot`, and INVALID_FIELD for a page token that is
+    none."""
     *behind, fitting = pages.keys(cut.behind or _NOTHING_BEFORE, _way, pages.number, pages.identity, pages.number)
     # What does not fit into a page was put together for nothing. How many will is known from the page before.
     most = max(1, min(cut.size, fitting or _FIRST_PAGE))
@@ -225,7 +227,8 @@ async def unlike(connection: Connection, asset_id: UUID, field: str, types: Sequ
 
 
 def not_fitting(asset_id: UUID, field: str, types: Sequence[str], found: str | None) -> Fault | None:
-    """What is wrong with an asset of this type (None: there is none) in a field that wants one of `types` (empty: any)."""
+    """What is wrong with an asset of this type (None: there is none) in a field that wants one of `types` (empty:
+    any)."""
     if found is None:
         return faults.asset_not_found(asset_id)
     if types and found not in types:

@@ -18,27 +18,14 @@ from services.runtime.status import from_rpc_error
 from tests.asset_graph.reads.films import film_of
 from tests.asset_graph.reads.serving import METHODS, Client, Serving
 
-NOWHERE = "00000000-0000-7000-8000-000000000000"
-BAD_IDS = [
-    "x",
-    "",
-    "0" * 36,
-    NOWHERE + "\n",
-    NOWHERE.replace("-", ""),
-    "{" + NOWHERE + "}",
-    "٠" * 8 + NOWHERE[8:],
-    "x" * 5000,
-]
-BAD_WORKSPACES = ["", " ", "a b", "../a", "a/b", ".a", "-a", "é", "x" * 129, "a\0", "a'; DROP TABLE assets; --"]
-BAD_JSON = [
-    "", "x", "[]", "null", "1", '{"a": NaN}', '{"a": 1e999}', '{"a": 9007199254740993}', '{"a": 1, "a": 2}',
-    '{"a": "\\ud800"}', '{"a": "\\u0000"}', '{"a":' * 70 + "1" + "}" * 70, '{"a": 1e-30000}', '{"a": 1e-400}',
-]  # fmt: skip
-TEXTS = ["", "x", "'; DROP TABLE assets; --", "%", "_", "\\", '"', "${jndi:ldap://x}", "<svg onload=x>", "\u202e", "a\0b",
-         "\U0010ffff", NOWHERE, *BAD_JSON]  # fmt: skip
-LONG = "x" * 1_100_000
-NUMBERS = [0, -1, 1, 999, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63)]
-REALS = [0.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e308, -0.0]
+NOWHERE = "00000000-0000-7000-8000-000000000000" BAD_IDS = [ "x", "", "0" * 36, NOWHERE + "\n", NOWHERE.replace("-",
+""), "{" + NOWHERE + "}", "٠" * 8 + NOWHERE[8:], "x" * 5000, ] BAD_WORKSPACES = ["", " ", "a b", "../a", "a/b", ".a",
+"-a", "é", "x" * 129, "a\0", "a'; DROP TABLE assets; --"] BAD_JSON = [ "", "x", "[]", "null", "1", '{"a": NaN}', '{"a":
+1e999}', '{"a": 9007199254740993}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}', '{"a": "\\u0000"}', '{"a":' * 70 + "1" +
+"}" * 70, '{"a": 1e-30000}', '{"a": 1e-400}', ]  # fmt: skip TEXTS = ["", "x", "'; DROP TABLE assets; --", "%", "_",
+"\\", '"', "${jndi:ldap://x}", "<svg onload=x>", "\u202e", "a\0b", "\U0010ffff", NOWHERE, *BAD_JSON]  # fmt: skip LONG
+= "x" * 1_100_000 NUMBERS = [0, -1, 1, 999, 2**31 - 1, -(2**31), 2**63 - 1, -(2**63)] REALS = [0.0, -1.0, float("nan"),
+float("inf"), -float("inf"), 1e308, -0.0]
 
 # Method, fields, and what they are answered: a reason, and the field that it names.
 TABLE: list[tuple[str, dict[str, Any], str, str]] = [

@@ -210,7 +210,8 @@ class Watched:
 
 
 def told(rows: list[asyncpg.Record]) -> pb.GraphChange:
-    """One revision: what each thing was before it (from the first that is told of it) and at its end (from the last)."""
+    """One revision: what each thing was before it (from the first that is told of it) and at its end (from the
+    last)."""
     last = rows[-1]
     change = pb.GraphChange(revision=last["revision"], actor=last["actor"], client=last["client"])
     change.request_id = str(last["request_id"] or "")
