@@ -73,25 +73,28 @@ class Server:
     def launch(self) -> None:
         """Start the process, again where it has ended."""
         self._let_go()
-        settings = Settings(
-            folder=self.cluster.folder, socket=self.cluster.socket, binaries=self._binaries, server=self._settings
-        )
-        environment = without_settings()
-        with open(self.log, "ab") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "services.local.child", "services.local.postgres", str(self.log)],
-                cwd=REPOSITORY,
-                env=environment | settings.variables(),
-                stdin=subprocess.PIPE,  # it ends when we do
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
-            )
+        self.process = self.spawn()
         until = time.monotonic() + _START_TIMEOUT
         while not self.answers():
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.02)
+
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """The process, just started."""
+        settings = Settings(
+            folder=self.cluster.folder, socket=self.cluster.socket, binaries=self._binaries, server=self._settings
+        )
+        with open(self.log, "ab") as errors:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "services.local.child", "services.local.postgres", str(self.log)],
+                cwd=REPOSITORY,
+                env=without_settings() | settings.variables(),
+                stdin=subprocess.PIPE,  # it ends when we do
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
 
     def answers(self) -> bool:
         try:

@@ -4,6 +4,7 @@ Ids of what a request makes are given here, so that operations name every id. In
 an earlier change.
 """
 
+import asyncio
 import hashlib
 import math
 import re
@@ -43,6 +44,8 @@ from services.kernel.uuid7 import Uuid7
 
 MOST_CHANGES = 20_000  # of one batch
 MOST_LINKS = 10_000  # of one call
+MOST_OPERATIONS = 50_000  # of one batch: new assets, relationships and links, so that a watch can tell of them
+_PAUSE = 500  # changes that are read before others get their turn
 MOST_URL = 1 << 16  # bytes
 
 Mutation: TypeAlias = (
@@ -287,7 +290,7 @@ class Reader:
         return [Relate(id=new_id(), key=key, again=True, shot_field="shot_id") for key in keys]
 
 
-def to_steps(request: pb.ApplyChangesRequest) -> list[Step]:
+async def to_steps(request: pb.ApplyChangesRequest) -> list[Step]:
     """The changes of a batch. Raises INVALID_FIELD, INVALID_JSON, INVALID_METADATA, which name the change."""
     if not 1 <= len(request.changes) <= MOST_CHANGES:
         raise invalid_field("changes", f"must be 1 to {MOST_CHANGES}")
@@ -295,7 +298,10 @@ def to_steps(request: pb.ApplyChangesRequest) -> list[Step]:
     seen: set[str] = set()
     reader = Reader(temp_ids)
     steps: list[Step] = []
+    operations = 0
     for index, change in enumerate(request.changes):
+        if index % _PAUSE == _PAUSE - 1:
+            await asyncio.sleep(0)
         kind = change.WhichOneof("change")
         try:
             if kind is None:
@@ -309,6 +315,9 @@ def to_steps(request: pb.ApplyChangesRequest) -> list[Step]:
                 raise invalid_field("temp_id", "must be $ and 1 to 127 letters, digits, '.', '_' or '-', each once")
             reader.index = index
             step: Step = getattr(reader, kind)(inner)
+            operations += len(step.operations)
+            if operations > MOST_OPERATIONS:
+                raise invalid_field(kind, f"must not be more than {MOST_OPERATIONS} assets and relationships in all")
             if temp_id:
                 seen.add(temp_id)
                 if kind not in _MAKING:

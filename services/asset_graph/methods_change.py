@@ -146,7 +146,7 @@ class ChangeMethods:
         return await self._once(request, Where(asset_id=shot), pb.Selection, work)
 
     async def ApplyChanges(self, request: pb.ApplyChangesRequest, context: object = None) -> pb.ApplyChangesResponse:
-        where, steps = _in(request.workspace_id), convert_change.to_steps(request)
+        where, steps = _in(request.workspace_id), await convert_change.to_steps(request)
 
         async def work(graph: Graph) -> pb.ApplyChangesResponse:
             batch = Batch(graph, whole=False)

@@ -157,8 +157,8 @@ class _Server:
         while not _try(mine):
             if self._stopping or time.monotonic() > until:
                 raise SettingsError(
-                    f"another start runs the database in {self._settings.folder}: two data folders lead to it, of which "
-                    "one is a copy"
+                    f"another start runs the database in {self._settings.folder}: two data folders lead to it, one of "
+                    "which is a copy"
                 )
             time.sleep(0.02)
 

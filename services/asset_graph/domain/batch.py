@@ -51,6 +51,7 @@ from services.kernel.strict_json import Json, Number, dumps
 
 MOST_NAME = 1 << 20  # bytes
 MOST_SEQUENCE = 2**31 - 1
+_PAUSE = 500  # operations that are decided before others get their turn
 _MANY = 100  # new assets with which the database is busy for long enough
 
 # Operations of one kind that follow one another are carried out together.
@@ -242,7 +243,9 @@ class _Additions:
         await self._begin_early(operations)
         index = None
         try:
-            for index, operation in operations:
+            for place, (index, operation) in enumerate(operations):
+                if place % _PAUSE == _PAUSE - 1:
+                    await asyncio.sleep(0)
                 if isinstance(operation, MakeAsset):
                     self._make(operation.asset, operation.members)
                 elif isinstance(operation, Relate):
@@ -256,8 +259,9 @@ class _Additions:
             _name_change(fault, index)
             raise
         finally:
-            if self._early:  # a transaction cannot be ended in the middle of a statement
-                await asyncio.wait([self._early])
+            if self._early:  # not needed any more, and a transaction cannot be ended in the middle of a statement
+                self._early.cancel()
+                await asyncio.gather(self._early, return_exceptions=True)
 
     async def _begin_early(self, operations: Sequence[_Indexed[Addition]]) -> None:
         """Let the database work on many new assets, which are no matter of decision, while the rest is decided."""

@@ -5,17 +5,19 @@ does not stand in the way of other changes. A member that is null counts as abse
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from services.asset_graph.domain.faults import invalid_metadata
-from services.kernel.strict_json import Json, Number, dumps, escape_pointer, invalid_json, parse_object
+from services.kernel.strict_json import MAX_INTEGER, Json, Number, dumps, escape_pointer, invalid_json, parse_object
 
 MOST_ATTEMPTS = 2**31 - 1
 MOST_AMOUNT = 10**9  # of seconds, pixels, points
-# PostgreSQL writes numbers out: 1e-300 is 302 characters long there.
+# PostgreSQL writes numbers out: 1e20 is an integer there, and 1e-300 is 302 characters long.
 _SMALLEST_EXPONENT = -400
+_EXPONENT = re.compile(r"[0-9][eE][-+0-9]")  # a number that has one, or a text that looks so
 
 
 class Mode(Enum):
@@ -97,8 +99,8 @@ def parsed(text: str) -> dict[str, Json]:
     if not text or text == "{}":
         return {}
     value = parse_object(text)
-    if "e-" in text or "E-" in text:
-        _check_size(value, "")
+    if _EXPONENT.search(text):
+        _check_exponents(value, "")
     return value
 
 
@@ -133,14 +135,17 @@ def _merged(target: Json, patch: Json) -> Json:
     return merged
 
 
-def _check_size(value: Json, pointer: str) -> None:
+def _check_exponents(value: Json, pointer: str) -> None:
+    """Raise INVALID_JSON for a number that would be written out as something that cannot be sent again."""
     if isinstance(value, Number):
         exponent = value.lower().partition("e")[2]
         if exponent and int(exponent) < _SMALLEST_EXPONENT:
             raise invalid_json("number too small for a double", pointer)
+        if exponent and abs(float(value)) > MAX_INTEGER:
+            raise invalid_json("stored as an integer beyond 2^53, which JavaScript would change", pointer)
     elif isinstance(value, dict):
         for name, item in value.items():
-            _check_size(item, f"{pointer}/{escape_pointer(name)}")
+            _check_exponents(item, f"{pointer}/{escape_pointer(name)}")
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _check_size(item, f"{pointer}/{index}")
+            _check_exponents(item, f"{pointer}/{index}")

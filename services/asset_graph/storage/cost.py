@@ -15,7 +15,7 @@ from uuid import UUID
 from services.asset_graph.domain.reading import FilmCost, ProviderCost, SelectionChange, ShotCost, ShotMetrics
 from services.asset_graph.domain.rules import RELATIONSHIP_TYPES
 from services.asset_graph.storage.database import Connection
-from services.asset_graph.storage.structure import FILMS, missing, playing_order
+from services.asset_graph.storage.structure import FILMS, missing, playing_order, quoted
 
 COUNTED = (*FILMS, "shot")  # what has a cost of its own and of what is below
 
@@ -25,10 +25,9 @@ _NOTHING = Decimal(0)
 
 
 def _below(parent: str, *types: str) -> str:
-    """SQL of the children `b.child` of a column, by relationships of these types that live, or went with one of their
-    ends."""
+    """SQL of the children `b.child` of a column, by relationships that live or went with one of their ends."""
     mine = (
-        f"e.parent_asset_id = {parent} AND e.relationship_type IN ({', '.join(map(_quoted, types))}) "
+        f"e.parent_asset_id = {parent} AND e.relationship_type IN ({quoted(types)}) "
         "AND e.workspace_id = (SELECT workspace_id FROM top)"
     )
     # What came back, but without the relationship, no longer has it.
@@ -50,10 +49,6 @@ def _thing(column: str) -> str:
         f"CROSS JOIN LATERAL (SELECT {columns}, false AS deleted FROM assets a WHERE {this} UNION ALL "
         f"SELECT {columns}, true FROM deleted_assets a WHERE {this}) a"
     )
-
-
-def _quoted(name: str) -> str:
-    return f"'{name}'"
 
 
 # Of the shots in `part_shots`.
@@ -96,19 +91,22 @@ _FILM = f"""
             FROM top {_below("top.id", "final_edit")} {_thing("b.child")}
     ),
     once AS MATERIALIZED (
-        SELECT DISTINCT ON (f.asset) f.asset, CASE WHEN count(DISTINCT f.shot) = 1 THEN (array_agg(f.shot))[1] END AS shot,
+        SELECT DISTINCT ON (f.asset) f.asset,
+            CASE WHEN count(DISTINCT f.shot) = 1 THEN (array_agg(f.shot))[1] END AS shot,
             max(f.cost) AS cost, bool_and(f.deleted) AS deleted, min(f.provider) AS provider, min(f.model) AS model,
             bool_and(f.unselected) AS unselected
         FROM found f GROUP BY f.asset, f.closeness ORDER BY f.asset, f.closeness
     ),
     by_shot AS (
-        SELECT shot, NULL::text AS name, cost, 0 AS attempts, NULL::boolean AS deleted, NULL::bigint AS position FROM once
+        SELECT shot, NULL::text AS name, cost, 0 AS attempts, NULL::boolean AS deleted, NULL::bigint AS position
+        FROM once
         UNION ALL SELECT id, name, NULL, 0, deleted, NULL FROM part_shots
         UNION ALL SELECT shot, NULL, NULL, 1, NULL, NULL FROM (SELECT DISTINCT shot, take FROM takes) t
         UNION ALL SELECT id, NULL, NULL, 0, NULL, position FROM shots
     )
     (
-        SELECT 'film' AS kind, top.id AS shot, w.currency AS name, 0 AS attempts, false AS deleted, '' AS provider, '' AS model,
+        SELECT 'film' AS kind, top.id AS shot, w.currency AS name, 0 AS attempts, false AS deleted,
+            '' AS provider, '' AS model,
             (SELECT sum(cost) FROM once) AS total, (SELECT sum(cost) FROM once WHERE unselected) AS unselected_total,
             (SELECT sum(cost) FROM once WHERE deleted) AS deleted_total
         FROM top JOIN workspaces w ON w.id = top.workspace_id
@@ -128,13 +126,18 @@ _FILM = f"""
 _SCORE = "CASE WHEN jsonb_typeof(metadata->'quality_score') = 'number' THEN (metadata->>'quality_score')::numeric END"
 
 _METRICS = f"""
-    WITH top AS MATERIALIZED (SELECT a.id, a.workspace_id, a.generation_cost FROM assets a WHERE a.id = $1 AND a.type = 'shot'),
+    WITH top AS MATERIALIZED (
+        SELECT a.id, a.workspace_id, a.generation_cost FROM assets a WHERE a.id = $1 AND a.type = 'shot'
+    ),
     part_shots AS MATERIALIZED (SELECT id FROM top),
     {_MADE},
     once AS (SELECT DISTINCT take AS asset, cost FROM takes UNION SELECT video, cost FROM videos)
     SELECT
         (SELECT count(*) FROM takes WHERE NOT deleted) AS attempts,
-        (SELECT avg(score)::float8 FROM (SELECT {_SCORE} AS score FROM takes WHERE NOT deleted) s WHERE abs(score) < 1e100) AS score,
+        (
+            SELECT avg(s.score)::float8 FROM (SELECT {_SCORE} AS score FROM takes WHERE NOT deleted) s
+            WHERE abs(s.score) < 1e100
+        ) AS score,
         coalesce(top.generation_cost, 0) + (SELECT coalesce(sum(cost), 0) FROM once) AS total,
         (SELECT w.currency FROM workspaces w WHERE w.id = top.workspace_id) AS currency,
         (

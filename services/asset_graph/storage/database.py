@@ -105,7 +105,8 @@ class Database:
             min_size=0,
             max_size=self._most,
             max_queries=0x7FFFFFFF,
-            max_cached_statement_lifetime=0,
+            max_cached_statement_lifetime=0,  # kept for good, and so are connections
+            max_inactive_connection_lifetime=0,
             connection_class=_Connection,
             timeout=_CONNECT_TIMEOUT,
             server_settings=_SETTINGS,
@@ -251,8 +252,12 @@ class Database:
     async def _give_back(self, connection: Pooled, *, ended: bool) -> None:
         """Back to the pool, also while the task is being cancelled. ended: nothing of a transaction is left open."""
         pool = self._pool
-        if pool is not None:
-            await asyncio.shield(_released(pool, connection, ended))
+        if pool is None:
+            return
+        if ended:
+            await pool.release(connection)
+        else:
+            await asyncio.shield(_rolled_back(pool, connection))
 
     @contextlib.asynccontextmanager
     async def _any(self) -> AsyncGenerator[Connection]:
@@ -291,14 +296,13 @@ def _opening(caller: Caller, workspace: str | None, asset: UUID | None, *, wait:
     return f"BEGIN;SELECT public.shotline_begin({','.join(values)},{'true' if wait else 'false'})"
 
 
-async def _released(pool: "asyncpg.Pool[asyncpg.Record]", connection: Pooled, ended: bool) -> None:
+async def _rolled_back(pool: "asyncpg.Pool[asyncpg.Record]", connection: Pooled) -> None:
     """Roll back what may be open, and let go of the connection, whatever has become of it."""
-    if not ended:
-        try:
-            # Waits for a statement that was cancelled; only then is known whether it had begun a transaction.
-            await connection.execute("ROLLBACK", timeout=_CONNECT_TIMEOUT)
-        except Exception:  # noqa: BLE001  # nobody uses this connection again; the pool may know already
-            with contextlib.suppress(asyncpg.InterfaceError):
-                connection.terminate()
+    try:
+        # Waits for a statement that was cancelled; only then is known whether it had begun a transaction.
+        await connection.execute("ROLLBACK", timeout=_CONNECT_TIMEOUT)
+    except Exception:  # noqa: BLE001  # nobody uses this connection again; the pool may know already
+        with contextlib.suppress(asyncpg.InterfaceError):
+            connection.terminate()
     with contextlib.suppress(Exception):
         await pool.release(connection)

@@ -21,10 +21,9 @@ STORED_BYTES = "octet_length(x.name) + coalesce(octet_length(x.url), 0) + pg_col
 
 def bounded(rows: str, order: str, limit: str, *, stored: str = STORED_BYTES, most: int = MAX_PAGE_BYTES) -> str:
     """SQL that cuts the rows of a query: at `limit` rows, and behind the one that goes over so many stored bytes. Each
-    row ends with a column that says whether another one follows.
+    row has a column `follows` that says whether there is another one behind it.
 
-    rows: an ordered query; order: the same, of its output columns, written with the alias x; stored: the bytes of a
-    row.
+    rows: an ordered query. order: the same, of its output columns under the alias x. stored: the bytes of a row.
     """
     upto = f"sum({stored}) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING)"
     return (
@@ -35,9 +34,12 @@ def bounded(rows: str, order: str, limit: str, *, stored: str = STORED_BYTES, mo
 
 
 def page(
-    rows: Sequence[asyncpg.Record], read: Callable[[asyncpg.Record], T], size: Callable[[T], int], key:
-    Callable[[asyncpg.Record], Position] ) -> Page[T]: """As many of the rows as fit into a page; the last but one
-    column says whether another one follows."""
+    rows: Sequence[asyncpg.Record],
+    read: Callable[[asyncpg.Record], T],
+    size: Callable[[T], int],
+    key: Callable[[asyncpg.Record], Position],
+) -> Page[T]:
+    """As many of the `bounded` rows as fit into a page."""
     items: list[T] = []
     taken = 0
     for index, row in enumerate(rows):
@@ -46,7 +48,7 @@ def page(
         if items and taken > MAX_PAGE_BYTES:
             return Page(items=items, following=key(rows[index - 1]))
         items.append(item)
-    return Page(items=items, following=key(rows[-1]) if rows and rows[-1][-2] else None)
+    return Page(items=items, following=key(rows[-1]) if rows and rows[-1]["follows"] else None)
 
 
 def key(value: UUID | datetime | str) -> Key:

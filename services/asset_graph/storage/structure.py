@@ -26,19 +26,25 @@ _USES = sorted(kind.name for kind in RELATIONSHIP_TYPES if kind.name.startswith(
 _TAKE = "generation_attempt"
 _WITHOUT_SEQUENCE = 2**31 - 1  # behind all others
 
+
+def quoted(names: Sequence[str]) -> str:
+    """Names of types as SQL has a list of texts."""
+    return ", ".join(f"'{name}'" for name in names)
+
+
 _PARTS = ", ".join(
     f"string_agg(e.part, ', ') FILTER (WHERE e.relationship_type = '{kind}') AS {kind}" for kind in (*_USES, _TAKE)
 )
 _LINKS = ", ".join(f"""'"{kind}": [' || p.{kind} || ']'""" for kind in _USES)
-# The document of the shot whose row is `s`, as the contract describes it. What belongs to it is read in one go, in
-# order.
+# The document of the shot whose row is `s`, as the contract describes it. All that belongs to it is read in one go.
 _DOCUMENT = f"""
     '{{"shot": ' || shotline_asset_json(s) || (
         SELECT ', "links": {{' || concat_ws(', ', {_LINKS}) || '}}, "takes": [' || coalesce(p.{_TAKE}, '') || ']'
         FROM (
             SELECT {_PARTS} FROM (
-                SELECT e.relationship_type, shotline_asset_json(a, ', "sequence": ' || coalesce(e.sequence::text, 'null')
-                    || CASE WHEN e.relationship_type = '{_TAKE}' THEN ', "video": ' || coalesce((
+                SELECT e.relationship_type,
+                    shotline_asset_json(a, ', "sequence": ' || coalesce(e.sequence::text, 'null') || CASE
+                    WHEN e.relationship_type = '{_TAKE}' THEN ', "video": ' || coalesce((
                         SELECT shotline_asset_json(v)
                         FROM asset_relationships g
                         JOIN assets v ON v.id = g.child_asset_id AND v.workspace_id IS NOT DISTINCT FROM g.workspace_id
@@ -48,7 +54,7 @@ _DOCUMENT = f"""
                 FROM asset_relationships e
                 JOIN assets a ON a.id = e.child_asset_id AND a.workspace_id IS NOT DISTINCT FROM e.workspace_id
                 WHERE e.parent_asset_id = s.id AND e.workspace_id = s.workspace_id
-                    AND e.relationship_type IN ({", ".join(f"'{kind}'" for kind in (*_USES, _TAKE))})
+                    AND e.relationship_type IN ({quoted((*_USES, _TAKE))})
                 ORDER BY e.sequence, e.id
             ) e
         ) p
@@ -71,7 +77,7 @@ def playing_order(types: Sequence[str] = FILMS, condition: str = "true") -> str:
     """
     return f"""
     top AS MATERIALIZED (
-        SELECT a.id, a.workspace_id FROM assets a WHERE a.id = $1 AND a.type IN ({", ".join(f"'{each}'" for each in types)})
+        SELECT a.id, a.workspace_id FROM assets a WHERE a.id = $1 AND a.type IN ({quoted(types)})
     ),
     reached (id, edge, way, scenes, sequence) AS (
         SELECT top.id, NULL::uuid, '{{}}'::int[], '{{}}'::uuid[], NULL::int FROM top
@@ -117,7 +123,8 @@ _FILM = f"""
     plain AS MATERIALIZED (SELECT count(*) = 1 AS plain FROM scenes),
     counted AS MATERIALIZED (
         SELECT count(*) AS shots, count(*) FILTER (WHERE e.sequence <= $3::bigint) + (
-            SELECT count(*) FROM {_DIRECT} AND e.sequence IS NULL AND e.id <= $4::uuid AND $3::bigint = {_WITHOUT_SEQUENCE}
+            SELECT count(*) FROM {_DIRECT}
+            WHERE e.sequence IS NULL AND e.id <= $4::uuid AND $3::bigint = {_WITHOUT_SEQUENCE}
         ) AS before
         FROM {_DIRECT} WHERE {_PLAIN}
     ),
@@ -154,16 +161,18 @@ _FILM = f"""
         FROM documents d
     )
     SELECT {_HEAD}, NULL::int AS sequence, NULL::jsonb AS relationship_metadata, 'film' AS kind,
-        (SELECT count(*) FROM shots) + (SELECT c.shots FROM counted c) AS position, NULL::int[] AS way, NULL::int AS place, NULL::uuid[] AS scenes,
-        NULL::text AS document, 0 AS size
+        (SELECT count(*) FROM shots) + (SELECT c.shots FROM counted c) AS position,
+        NULL::int[] AS way, NULL::int AS place, NULL::uuid[] AS scenes, NULL::text AS document, 0 AS size
     FROM top JOIN assets a ON a.id = top.id AND a.workspace_id IS NOT DISTINCT FROM top.workspace_id
     UNION ALL (
         SELECT {_HEAD}, c.sequence, NULL, 'scene', NULL, NULL, NULL, c.scenes, NULL, 0
-        FROM scenes c JOIN assets a ON a.id = c.id AND a.workspace_id IS NOT DISTINCT FROM (SELECT workspace_id FROM top)
+        FROM scenes c
+        JOIN assets a ON a.id = c.id AND a.workspace_id IS NOT DISTINCT FROM (SELECT workspace_id FROM top)
         WHERE $6 AND c.id <> $1 ORDER BY c.way
     )
     UNION ALL (
-        SELECT {asset_columns("a")}, e.id, e.relationship_type, e.sequence, e.metadata, 'edit', NULL, NULL, NULL, NULL, NULL, 0
+        SELECT {asset_columns("a")}, e.id, e.relationship_type, e.sequence, e.metadata, 'edit',
+            NULL, NULL, NULL, NULL, NULL, 0
         FROM top JOIN asset_relationships e ON e.parent_asset_id = top.id AND e.workspace_id = top.workspace_id
             AND e.relationship_type = 'final_edit'
         JOIN assets a ON a.id = e.child_asset_id AND a.workspace_id IS NOT DISTINCT FROM e.workspace_id
@@ -190,8 +199,7 @@ async def shot(connection: Connection, shot_id: UUID) -> ShotStructure:
 
 
 async def film(connection: Connection, film_id: UUID, cut: Cut) -> FilmPage:
-    """Shots of a film, or scene, in playing order. Raises as `shot`, and INVALID_FIELD for a page token that is
-    none."""
+    """Shots of a film or scene in playing order. Raises as `shot`, and INVALID_FIELD for a page token that is none."""
     *behind, fitting = pages.keys(cut.behind or _NOTHING_BEFORE, _way, pages.number, pages.identity, pages.number)
     # What does not fit into a page was put together for nothing. How many will is known from the page before.
     most = max(1, min(cut.size, fitting or _FIRST_PAGE))
@@ -227,8 +235,7 @@ async def unlike(connection: Connection, asset_id: UUID, field: str, types: Sequ
 
 
 def not_fitting(asset_id: UUID, field: str, types: Sequence[str], found: str | None) -> Fault | None:
-    """What is wrong with an asset of this type (None: there is none) in a field that wants one of `types` (empty:
-    any)."""
+    """What is wrong with an asset of a type (None: there is none) in a field that wants one of `types` (empty: any)."""
     if found is None:
         return faults.asset_not_found(asset_id)
     if types and found not in types:

@@ -35,7 +35,8 @@ _AT_ONCE = 16  # revisions that are read at a time
 _ROWS_AT_ONCE = 200  # of the log, each of up to 1,000 items; the last revision of them is read to its end
 # What one message tells at most; it stays below what a message may have. The contract says these, too.
 _MOST_ASSETS, _MOST_RELATIONSHIPS, _MOST_SELECTIONS = 20_000, 50_000, 20_000
-_MOST_ITEMS = 200_000  # of one revision that are looked at
+_MOST_ITEMS = 120_000  # of one revision that are looked at
+_LARGE = 100_000  # characters
 _RECENT = 64  # revisions of a workspace that its watches share
 _EVERYTHING = Scope(workspaces=None)
 
@@ -106,7 +107,9 @@ class Watching:
         """Some of the changes behind one revision and up to another, in order."""
         async with self._database.read(_EVERYTHING, time.monotonic() + _PATIENCE) as connection:
             rows = await connection.fetch(_LOG, workspace_id, after, until, _ROWS_AT_ONCE, _MOST_ITEMS)
-        return _folded(rows)
+        # A large one is put together beside the event loop, which everybody else waits for.
+        large = sum(len(row["items"]) for row in rows) > _LARGE
+        return await asyncio.to_thread(_folded, rows) if large else _folded(rows)
 
     def forget(self, workspace_id: str) -> None:
         """Its last watch has left."""

@@ -2,6 +2,7 @@
 
 import json
 import struct
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -52,6 +53,8 @@ CASES: list[Case] = [
             ('{"a": 1e-99999}', "/a"),
             ('{"a": {"b/c": [1e-401]}}', "/a/b~1c/0"),
             ('{"a": 9007199254740993}', "/a"),
+            ('{"a": 1e20}', "/a"),
+            ('{"a": [-1.5E+300]}', "/a/0"),
             ('{"a": "\\u0000"}', "/a"),
             ('{"a": "\\ud800"}', "/a"),
             ('{"a": 1, "a": 2}', "/a"),
@@ -207,6 +210,15 @@ async def test_amounts_are_exact(client: Client, operator: asyncpg.Connection, t
 async def test_lengths_are_exact(client: Client, seconds: float) -> None:
     asset = await client.CreateAsset(workspace_id=client.workspace, type="video", name="x", duration_seconds=seconds)
     assert (await client.GetAsset(id=asset.id)).duration_seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["1.10", "1e5", "-2.50E-7", "9007199254740992", "9007199254740993.5", "1e-300"])
+async def test_numbers_keep_their_value_and_can_be_sent_again(client: Client, text: str) -> None:
+    fields = {"workspace_id": client.workspace, "type": "image", "name": "x"}
+    first = await client.CreateAsset(**fields, metadata_json=f'{{"a": {text}}}')
+    assert Decimal(json.loads(first.metadata_json, parse_int=str, parse_float=str)["a"]) == Decimal(text)
+    again = await client.CreateAsset(**fields, metadata_json=first.metadata_json)
+    assert again.etag == first.etag
 
 
 async def test_members_without_a_rule_are_kept(client: Client) -> None:

@@ -241,6 +241,17 @@ async def test_the_size_of_a_batch_has_limits(client: Client) -> None:
     await refused(client.ApplyChanges(request), "INVALID_ARGUMENT", "INVALID_FIELD")
 
 
+async def test_the_links_of_a_batch_count_as_well(client: Client, operator: asyncpg.Connection) -> None:
+    used = [{"temp_id": f"${at}", "create_asset": {"type": "image", "name": "x"}} for at in range(5_000)]
+    links = {"assets": [f"${at}" for at in range(5_000)]}
+    before = await everything(operator)
+    fault = await refused(
+        apply(client, used + [{"create_shot": {"name": "x", "links": links}}] * 9), "INVALID_ARGUMENT", "INVALID_FIELD"
+    )
+    assert fault.metadata["change_index"] == "5008"
+    assert await everything(operator) == before
+
+
 @pytest.mark.parametrize("count", [1_000, pytest.param(9_999, marks=pytest.mark.long)])
 async def test_thousands_of_changes_are_one(client: Client, operator: asyncpg.Connection, count: int) -> None:
     request = pb.ApplyChangesRequest(workspace_id=client.workspace)

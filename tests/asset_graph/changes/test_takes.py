@@ -167,13 +167,14 @@ async def test_only_a_take_of_the_shot_can_be_selected(client: Client) -> None:
     await refused(client.SelectTake(shot_id=film), "INVALID_ARGUMENT", "INVALID_FIELD")
 
 
-async def test_selections_at_once_leave_exactly_one(client: Client, operator: asyncpg.Connection) -> None:
+@pytest.mark.parametrize("count", [15, pytest.param(1_000, marks=[pytest.mark.long, pytest.mark.timeout(600)])])
+async def test_selections_at_once_leave_exactly_one(client: Client, operator: asyncpg.Connection, count: int) -> None:
     shot, takes = await shot_with_takes(client, 4)
     looking = asyncio.Lock()
 
     async def select(seed: int) -> None:
         chance = random.Random(seed)
-        for _ in range(15):
+        for _ in range(count):
             take = chance.choice(takes)
             way = chance.randrange(3)
             if way == 0:

@@ -140,6 +140,31 @@ async def test_an_undeleted_take_is_selected_again_where_nobody_was_meanwhile(gr
     assert (await graph.pointed(shot), await graph.flagged(shot)) == (first, [first])
 
 
+async def test_of_takes_that_were_each_selected_when_they_went_the_shots_own_is(graph: Graph) -> None:
+    shot, (first, second, third) = await graph.shot(3)
+    await graph.flag(second, True)
+    await delete(graph, second)
+    await graph.flag(first, True)
+    await graph.connection.execute("UPDATE assets SET name = 'still the one' WHERE id = $1", first)
+    await delete(graph, shot)
+    await undelete(graph, second)
+    assert await undelete(graph, shot) == 3
+    assert (await graph.pointed(shot), await graph.flagged(shot)) == (first, [first])
+    assert await graph.sequences(shot, "generation_attempt") == [1, 2, 3]
+    assert third
+
+
+async def test_of_takes_that_went_one_after_the_other_the_last_is_selected_again(graph: Graph) -> None:
+    shot, (first, second) = await graph.shot(2)
+    for take in (second, first):
+        await graph.flag(take, True)
+        await delete(graph, take)
+    await delete(graph, shot)
+    for back in (first, second, shot):
+        assert await undelete(graph, back) == 1
+    assert (await graph.pointed(shot), await graph.flagged(shot)) == (first, [first])
+
+
 async def test_after_an_undelete_a_wish_counts_again_in_the_same_transaction(graph: Graph) -> None:
     shot, (first, second) = await graph.shot(2)
     await graph.flag(first, True)

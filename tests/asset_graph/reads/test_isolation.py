@@ -15,7 +15,7 @@ from tests.asset_graph.reads.serving import METHODS, Client, Serving
 
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 OWN, OTHER = "OWN", "OTHER"  # in the place of an id: of an asset of one's own, of one that is not
-KEY = {"parent_asset_id": OTHER, "child_asset_id": OWN, "relationship_type": "uses_character"}
+KEY = {"parent_asset_id": OTHER, "child_asset_id": OWN, "relationship_type": "uses_audio"}
 
 # Requests that name an asset which is not the caller's.
 FOREIGN_ID: Mapping[str, list[dict[str, Any]]] = {

@@ -83,8 +83,9 @@ READS: dict[str, tuple[Any, int]] = {
         lambda r, s, u: r.list_assets(s, u, "large", Filter(name_prefix="Shot 0000012"), Order.NAME, Cut(size=50)), 60,
     ),
     "prefix by time": (
-        lambda r, s, u: r.list_assets(s, u, "large", Filter(name_prefix="Shot 0000012"), Order.CREATED, Cut(size=50)),
-        60, ), }  # fmt: skip
+        lambda r, s, u: r.list_assets(s, u, "large", Filter(name_prefix="Shot 0000012"), Order.CREATED, Cut(size=9)), 60
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from services.runtime.settings import Environment, ServerSettings, SettingsError
 from tests.asset_graph.reads.films import film_of
 from tests.asset_graph.reads.serving import Serving, serving
 from tests.postgres import HASTY, Database, running
+from tests.postgres import Server as Postgres
 
 TOKEN_FILE = {"SHOTLINE_TOKEN_FILE": "/token"}
 
@@ -23,6 +24,13 @@ TOKEN_FILE = {"SHOTLINE_TOKEN_FILE": "/token"}
 def settings(url: str) -> Settings:
     server = ServerSettings(address="127.0.0.1:0", token_file=Path("/none"), settle=0, grace=1)
     return Settings(server=server, database_url=url, connections=2)
+
+
+@pytest.fixture(scope="module")
+def postgres_of_ours() -> Iterator[Postgres]:
+    """A server that tests may stop and start."""
+    with running("pg18", **HASTY) as postgres:
+        yield postgres
 
 
 async def start(url: str) -> None:
@@ -47,7 +55,7 @@ async def becomes(wanted: str, server: Serving) -> None:
 
 
 async def test_a_role_that_gets_around_row_level_security_is_refused(embedded_database: Database) -> None:
-    with pytest.raises(SettingsError, match="SHOTLINE_DATABASE_URL: .*shotline_app"):
+    with pytest.raises(SettingsError, match=r"SHOTLINE_DATABASE_URL: .*shotline_app"):
         await start(embedded_database.operator_url)
 
 
@@ -75,23 +83,20 @@ def test_a_url_that_is_none_is_refused_without_repeating_it(url: str) -> None:
     assert "secret" not in repr(good)
 
 
-async def test_postgresql_may_go_and_come_back() -> None:
-    with running("pg18", **HASTY) as postgres, postgres.database(postgres.asset_graph_template()) as database:
+async def test_postgresql_may_come_late_go_and_come_back(postgres_of_ours: Postgres) -> None:
+    with postgres_of_ours.database(postgres_of_ours.asset_graph_template()) as database:
+        await asyncio.to_thread(postgres_of_ours.stop)
         async with serving(database) as server:
+            await becomes("NOT_SERVING", server)
+            await away(server)
+            await asyncio.to_thread(postgres_of_ours.launch)
+            await becomes("SERVING", server)
             made = await film_of(server.client, ["s"])
-            assert await health(server, SERVICE) == "SERVING"
-            await asyncio.to_thread(postgres.stop)
-            began = time.monotonic()
-            for method in ("GetAsset", "DeleteAsset"):
-                with pytest.raises(Fault) as caught:
-                    await getattr(server.client, method)(id=made["film"])
-                assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "DATABASE_UNAVAILABLE")
-                assert caught.value.retry_after
-                assert "postgresql://" not in caught.value.message
-            assert time.monotonic() - began < 5
+            await asyncio.to_thread(postgres_of_ours.stop)
+            await away(server)
             await becomes("NOT_SERVING", server)
             assert await health(server, "") == "SERVING"
-            await asyncio.to_thread(postgres.launch)
+            await asyncio.to_thread(postgres_of_ours.launch)
             await becomes("SERVING", server)
             assert (await server.client.GetAsset(id=made["film"])).name == "film"
             stream = server.client.watch(workspace_id="a", after_revision=0)
@@ -99,29 +104,27 @@ async def test_postgresql_may_go_and_come_back() -> None:
             stream.cancel()
 
 
-async def test_a_server_may_come_before_postgresql() -> None:
-    with running("pg18", **HASTY) as postgres, postgres.database(postgres.asset_graph_template()) as database:
-        await asyncio.to_thread(postgres.stop)
+async def away(server: Serving) -> None:
+    """Every call is refused at once, and says when to try again and nothing of where PostgreSQL is."""
+    began = time.monotonic()
+    for method in ("GetAsset", "DeleteAsset"):
+        with pytest.raises(Fault) as caught:
+            await getattr(server.client, method)(id="00000000-0000-7000-8000-000000000000")
+        assert (caught.value.code, caught.value.reason) == (Code.UNAVAILABLE, "DATABASE_UNAVAILABLE")
+        assert caught.value.retry_after
+        assert "postgresql://" not in caught.value.message
+    assert time.monotonic() - began < 5
+
+
+async def test_a_database_that_comes_late_and_must_not_be_used_ends_the_process(postgres_of_ours: Postgres) -> None:
+    postgres_of_ours.asset_graph_template()
+    with postgres_of_ours.database() as database:
+        await asyncio.to_thread(postgres_of_ours.stop)
         async with serving(database) as server:
-            await becomes("NOT_SERVING", server)
-            with pytest.raises(Fault) as caught:
-                await server.client.ListAssets(workspace_id="a")
-            assert caught.value.reason == "DATABASE_UNAVAILABLE"
-            await asyncio.to_thread(postgres.launch)
-            await becomes("SERVING", server)
-            assert not (await server.client.ListAssets(workspace_id="a")).assets
-
-
-async def test_a_database_that_comes_later_and_must_not_be_used_ends_the_process() -> None:
-    with running("pg18", **HASTY) as postgres:
-        postgres.asset_graph_template()
-        with postgres.database() as database:
-            await asyncio.to_thread(postgres.stop)
-            async with serving(database) as server:
-                ending = asyncio.create_task(server.graph.run(asyncio.Event()))
-                await asyncio.to_thread(postgres.launch)
-                with pytest.raises(SettingsError, match="shotline migrate"):
-                    await asyncio.wait_for(ending, 20)
+            ending = asyncio.create_task(server.graph.run(asyncio.Event()))
+            await asyncio.to_thread(postgres_of_ours.launch)
+            with pytest.raises(SettingsError, match="shotline migrate"):
+                await asyncio.wait_for(ending, 20)
 
 
 async def test_a_hundred_readers_share_four_connections(server: Serving) -> None:

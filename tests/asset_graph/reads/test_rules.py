@@ -48,7 +48,6 @@ async def test_every_pair_of_types_is_related_or_refused_as_the_rules_say(client
         except Fault as fault:
             if (fault.code, fault.reason) != (Code.INVALID_ARGUMENT, "RELATIONSHIP_TYPE_MISMATCH"):
                 raise
-            assert parent in fault.message or child in fault.message
         else:
             made.add((relationship, parent, child))
 

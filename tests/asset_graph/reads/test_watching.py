@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext
 from typing import Any
@@ -23,10 +22,10 @@ from tests.postgres import HASTY, Database, running
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[ForkServerContext]:
+def processes() -> ForkServerContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.asset_graph.reads.watched"])
-    yield context
+    return context
 
 
 async def changes_of(stream: Any, number: int) -> list[pb.GraphChange]:

@@ -156,7 +156,8 @@ class Watched:
             try:
                 return await getattr(self.server.stub, method)(request, metadata=AUTHORIZATION, timeout=10)
             except grpc.aio.AioRpcError as error:
-                assert error.code() in _AWAY, error
+                if error.code() not in _AWAY:
+                    raise
             except (grpc.aio.UsageError, asyncio.CancelledError):
                 pass
             await asyncio.sleep(0.02)  # it is being started again
@@ -205,8 +206,7 @@ class Watched:
         )
         last = await connection.fetchval("SELECT revision FROM workspaces WHERE id = $1", WORKSPACE)
         await connection.close()
-        changes = [told([row for row in rows if row["revision"] == revision]) for revision in range(1, last + 1)]
-        return changes
+        return [told([row for row in rows if row["revision"] == revision]) for revision in range(1, last + 1)]
 
 
 def told(rows: list[asyncpg.Record]) -> pb.GraphChange:

@@ -177,6 +177,7 @@ CREATE TABLE public.deleted_shot_state (
     workspace_id text COLLATE "C" NOT NULL REFERENCES public.workspaces,
     shot_id uuid NOT NULL,
     last_attempt_number int NOT NULL,
+    selected_take_id uuid,  -- when the shot went
     PRIMARY KEY (shot_id, workspace_id)
 );
 

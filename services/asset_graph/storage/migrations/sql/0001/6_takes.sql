@@ -140,14 +140,15 @@ BEGIN
     RETURN NULL;
 END $$;
 
--- A deleted shot's last number, for the case that it comes back.
+-- A deleted shot's last number and selection, for the case that it comes back.
 CREATE FUNCTION public.shotline_shot_state_deleted() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 BEGIN
-    INSERT INTO deleted_shot_state (workspace_id, shot_id, last_attempt_number)
-        SELECT workspace_id, shot_id, last_attempt_number FROM removed
-        ON CONFLICT (shot_id, workspace_id) DO UPDATE SET last_attempt_number = excluded.last_attempt_number;
+    INSERT INTO deleted_shot_state (workspace_id, shot_id, last_attempt_number, selected_take_id)
+        SELECT workspace_id, shot_id, last_attempt_number, selected_take_id FROM removed
+        ON CONFLICT (shot_id, workspace_id) DO UPDATE SET
+            (last_attempt_number, selected_take_id) = (excluded.last_attempt_number, excluded.selected_take_id);
     RETURN NULL;
 END $$;
 

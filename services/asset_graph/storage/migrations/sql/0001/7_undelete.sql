@@ -1,7 +1,8 @@
 -- Deleted things come back: an asset, the takes that went with it, and every edge that went with one of them and has both
 -- ends again. An edge stays away, for good, where it cannot be any more: its child has another parent by now and may have
 -- only one (or its parent another child), or it would close a cycle. Of several that exclude one another the one
--- that was deleted last comes back. Where somebody else stands in its place by now, it goes to the end.
+-- that was deleted last comes back. Where somebody else stands in its place by now, it goes to the end. Of several takes
+-- that were selected when they went, each at its time, the one counts that the shot had when it went, else the last.
 
 -- Puts these edges back; those without a place of their own (`displaced`) behind their siblings.
 CREATE FUNCTION public.shotline_bring_back(space text, edges uuid[], displaced uuid[]) RETURNS void
@@ -28,6 +29,7 @@ DECLARE
     edge record;
     away uuid[];
     one uuid;
+    was_selected uuid;
 BEGIN
     -- It runs with the operator's rights, so the policies do not ask this.
     IF session_user <> current_user AND named IS DISTINCT FROM '*'
@@ -53,6 +55,8 @@ BEGIN
         SELECT g.id, g.workspace_id, g.type, g.name, g.url, g.duration, g.generation_cost, g.asset_metadata,
                g.created_at, g.updated_at
         FROM gone g ORDER BY g.id;
+    SELECT d.selected_take_id INTO was_selected FROM deleted_shot_state d
+        WHERE d.shot_id = asset AND d.workspace_id = workspace;
     WITH gone AS (
         DELETE FROM deleted_shot_state d WHERE d.shot_id = ANY (back) AND d.workspace_id = workspace RETURNING d.*
     )
@@ -75,7 +79,11 @@ BEGIN
         AND EXISTS (SELECT FROM assets p WHERE p.id = d.parent_asset_id AND p.workspace_id = workspace OFFSET 0)
         AND EXISTS (SELECT FROM assets c WHERE c.id = d.child_asset_id AND c.workspace_id = workspace OFFSET 0)
     ), judged AS (
-        SELECT c.id, c.child_asset_id, c.relationship_type,
+        SELECT c.id, c.parent_asset_id, c.child_asset_id, c.relationship_type, c.deleted_revision,
+            c.relationship_type = 'generation_attempt' AS attempt,
+            c.relationship_type = 'generation_attempt' AND (
+                SELECT shotline_flagged(a.asset_metadata) FROM assets a
+                WHERE a.id = c.child_asset_id AND a.workspace_id = workspace) AS flagged,
             c.of_both = 1 AND NOT EXISTS (
                 SELECT FROM asset_relationships r WHERE r.parent_asset_id = c.parent_asset_id
                 AND r.child_asset_id = c.child_asset_id AND r.relationship_type = c.relationship_type
@@ -95,13 +103,22 @@ BEGIN
     SELECT coalesce(array_agg(j.id ORDER BY j.id) FILTER (WHERE j.fits), '{}') AS fitting,
            coalesce(array_agg(j.id) FILTER (WHERE NOT j.fits), '{}') AS away,
            coalesce(array_agg(j.id) FILTER (WHERE j.held), '{}') AS displaced,
-           array_agg(j.child_asset_id) FILTER (WHERE j.fits AND j.held AND j.relationship_type = 'generation_attempt')
-               AS renumbered
-        INTO edge FROM judged j;
+           array_agg(j.child_asset_id) FILTER (WHERE j.fits AND j.held AND j.attempt) AS renumbered,
+           array_agg(j.child_asset_id) FILTER (WHERE j.fits AND j.flagged AND j.rank > 1) AS deselected
+        INTO edge
+        FROM (
+            SELECT q.*, row_number() OVER (
+                PARTITION BY q.parent_asset_id, q.fits AND q.flagged
+                ORDER BY q.child_asset_id IS NOT DISTINCT FROM was_selected DESC, q.deleted_revision DESC, q.id DESC) AS rank
+            FROM judged q) j;
     away := edge.away;
     IF edge.renumbered IS NOT NULL THEN
         UPDATE assets a SET asset_metadata = a.asset_metadata - 'attempt_number'
             WHERE a.id = ANY (edge.renumbered) AND a.workspace_id = workspace;
+    END IF;
+    IF edge.deselected IS NOT NULL THEN
+        UPDATE assets a SET asset_metadata = a.asset_metadata || '{"selected": false}'
+            WHERE a.id = ANY (edge.deselected) AND a.workspace_id = workspace;
     END IF;
     BEGIN
         PERFORM shotline_bring_back(workspace, edge.fitting, edge.displaced);
