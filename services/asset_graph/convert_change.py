@@ -8,13 +8,12 @@ import asyncio
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from asyncpg.pgproto import pgproto
 from google.protobuf.message import Message
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
@@ -40,7 +39,6 @@ from services.asset_graph.domain.rules import relationship_type, stored_type
 from services.kernel import ids
 from services.kernel.faults import Fault, invalid_field
 from services.kernel.strict_json import Json, Number, dumps
-from services.kernel.uuid7 import Uuid7
 
 MOST_CHANGES = 20_000  # of one batch
 MOST_LINKS = 10_000  # of one call
@@ -79,9 +77,6 @@ _LINKS = (
     ("assets", "uses_asset"),
 )
 
-# asyncpg brings a UUID that is made, hashed and written in C: a batch has thousands.
-new_id = Uuid7(pgproto.UUID)
-
 
 def digest(request: Mutation) -> bytes:
     """Hash of all that a request asks for; empty for one that is not protected against being made twice."""
@@ -98,6 +93,8 @@ def digest(request: Mutation) -> bytes:
 class Reader:
     """Reads requests. Raises INVALID_FIELD, INVALID_JSON, INVALID_METADATA."""
 
+    make_id: Callable[[bytes], UUID]  # a UUID of its 16 bytes
+    new_id: Callable[[], UUID]
     temp_ids: dict[str, UUID] | None = None  # of a batch
     index: int | None = None  # of the change that is read
 
@@ -108,7 +105,7 @@ class Reader:
         members = metadata.parsed(request.metadata_json)
         metadata.check(kind, members)
         asset = NewAsset(
-            id=new_id(),
+            id=self.new_id(),
             type=kind,
             name=_name(request.name),
             metadata=request.metadata_json or "{}",
@@ -151,9 +148,11 @@ class Reader:
         """Make a relationship."""
         sequence = request.sequence if request.HasField("sequence") else None
         if sequence is not None and not 1 <= sequence <= MOST_SEQUENCE:
-            raise invalid_field("sequence", "must be 1 or more")
+            raise invalid_field("sequence", "must be 1 to 10^9")
         metadata.parsed(request.metadata_json)
-        relate = Relate(id=new_id(), key=self._key(request), sequence=sequence, metadata=request.metadata_json or "{}")
+        relate = Relate(
+            id=self.new_id(), key=self._key(request), sequence=sequence, metadata=request.metadata_json or "{}"
+        )
         return Step((relate,), relate.id, self.index)
 
     def delete_relationship(self, request: pb.DeleteRelationshipRequest) -> Step:
@@ -187,11 +186,11 @@ class Reader:
             target = _amount(request.duration_target_seconds, "duration_target_seconds")
             members["duration_target"] = _number(target)
         metadata.check("shot", members)
-        shot = NewAsset(id=new_id(), type="shot", name=_name(request.name), metadata=dumps(members))
+        shot = NewAsset(id=self.new_id(), type="shot", name=_name(request.name), metadata=dumps(members))
         relates = self._links(shot.id, request.links, "links") if request.HasField("links") else []
         if request.parent_asset_id:
             key = EdgeKey(self.id(request.parent_asset_id, "parent_asset_id"), shot.id, "contains_shot")
-            relates.insert(0, Relate(id=new_id(), key=key))
+            relates.insert(0, Relate(id=self.new_id(), key=key))
         return Step((MakeAsset(shot, members), *relates), shot.id, self.index)
 
     def link_shot_assets(self, request: pb.LinkShotAssetsRequest | pb.UnlinkShotAssetsRequest) -> Step:
@@ -205,8 +204,8 @@ class Reader:
     def create_shot_take(self, request: pb.CreateShotTakeRequest) -> Step:
         """Make a take."""
         attempt = request.attempt_number if request.HasField("attempt_number") else None
-        if attempt is not None and attempt < 1:
-            raise invalid_field("attempt_number", "must be 1 or more")
+        if attempt is not None and not 1 <= attempt <= MOST_SEQUENCE:
+            raise invalid_field("attempt_number", "must be 1 to 10^9")
         members: dict[str, Json] = metadata.parsed(request.metadata_json)
         if request.generation_params_json:
             members["generation_params"] = metadata.parsed(request.generation_params_json)
@@ -217,8 +216,8 @@ class Reader:
         members.pop("attempt_number", None)
         metadata.check("shot_take", members)
         take = MakeTake(
-            id=new_id(),
-            edge_id=new_id(),
+            id=self.new_id(),
+            edge_id=self.new_id(),
             shot=self.id(request.shot_id, "shot_id"),
             attempt=attempt,
             selected=request.selected,
@@ -234,7 +233,7 @@ class Reader:
             raise invalid_field("url", "must not be empty")
         metadata.check("video", metadata.parsed(request.metadata_json))
         video = NewAsset(
-            id=new_id(),
+            id=self.new_id(),
             type="video",
             name=_name(request.name) if request.name else "",
             metadata=request.metadata_json or "{}",
@@ -242,7 +241,7 @@ class Reader:
             duration=_duration(request),
             generation_cost=_cost(request),
         )
-        make = MakeVideo(edge_id=new_id(), take=self.id(request.take_id, "take_id"), video=video)
+        make = MakeVideo(edge_id=self.new_id(), take=self.id(request.take_id, "take_id"), video=video)
         return Step((make,), video.id, self.index)
 
     def select_take(self, request: pb.SelectTakeRequest) -> Step:
@@ -264,7 +263,7 @@ class Reader:
         if text.startswith("$"):
             raise invalid_field(field, "must be the temp_id of an earlier change that makes an asset")
         # Kept among the others: many changes of a batch name the same film.
-        self.temp_ids[text] = pgproto.UUID(ids.uuid(text, field).bytes)
+        self.temp_ids[text] = self.make_id(ids.uuid(text, field).bytes)
         return self.temp_ids[text]
 
     def _key(self, request: pb.CreateRelationshipRequest | pb.RelationshipKey, prefix: str = "") -> EdgeKey:
@@ -287,16 +286,16 @@ class Reader:
                 keys[EdgeKey(shot, self.id(text, f"{field}.{member}[{place}]"), kind)] = None
         if len(keys) > MOST_LINKS:
             raise invalid_field(field, f"must be at most {MOST_LINKS} assets")
-        return [Relate(id=new_id(), key=key, again=True, shot_field="shot_id") for key in keys]
+        return [Relate(id=self.new_id(), key=key, again=True, shot_field="shot_id") for key in keys]
 
 
-async def to_steps(request: pb.ApplyChangesRequest) -> list[Step]:
+async def to_steps(request: pb.ApplyChangesRequest, single: Reader) -> list[Step]:
     """The changes of a batch. Raises INVALID_FIELD, INVALID_JSON, INVALID_METADATA, which name the change."""
     if not 1 <= len(request.changes) <= MOST_CHANGES:
         raise invalid_field("changes", f"must be 1 to {MOST_CHANGES}")
     temp_ids: dict[str, UUID] = {}
     seen: set[str] = set()
-    reader = Reader(temp_ids)
+    reader = Reader(single.make_id, single.new_id, temp_ids)
     steps: list[Step] = []
     operations = 0
     for index, change in enumerate(request.changes):

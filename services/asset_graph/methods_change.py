@@ -13,12 +13,10 @@ from services.asset_graph.domain.batch import Batch, unlinked
 from services.asset_graph.domain.changing import MakeTake, Relate, Step
 from services.asset_graph.domain.ports import Changes, EdgeKey, Graph, Where
 from services.kernel.faults import Fault
-from services.runtime import call
+from services.kernel.uuid7 import Uuid7
 
 Answer = TypeVar("Answer", bound=Message)
 Work = Callable[[Graph], Awaitable[Answer]]
-
-_READER = Reader()
 
 
 class ChangeMethods:
@@ -26,17 +24,18 @@ class ChangeMethods:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
+        self._reader = Reader(changes.make_id, Uuid7(changes.make_id))
 
     async def CreateAsset(self, request: pb.CreateAssetRequest, context: object = None) -> pb.Asset:
-        where, step = _in(request.workspace_id), _READER.create_asset(request)
+        where, step = _in(request.workspace_id), self._reader.create_asset(request)
         return await self._asset(request, where, step)
 
     async def UpdateAsset(self, request: pb.UpdateAssetRequest, context: object = None) -> pb.Asset:
-        step = _READER.update_asset(request)
+        step = self._reader.update_asset(request)
         return await self._asset(request, Where(asset_id=step.subject), step)
 
     async def DeleteAsset(self, request: pb.DeleteAssetRequest, context: object = None) -> pb.DeleteAssetResponse:
-        step = _READER.delete_asset(request)
+        step = self._reader.delete_asset(request)
 
         async def work(graph: Graph) -> pb.DeleteAssetResponse:
             batch = await _carried_out(graph, step)
@@ -61,7 +60,7 @@ class ChangeMethods:
     async def CreateRelationship(
         self, request: pb.CreateRelationshipRequest, context: object = None
     ) -> pb.Relationship:
-        step = _READER.create_relationship(request)
+        step = self._reader.create_relationship(request)
         key = _key(step)
 
         async def work(graph: Graph) -> pb.Relationship:
@@ -73,7 +72,7 @@ class ChangeMethods:
     async def DeleteRelationship(
         self, request: pb.DeleteRelationshipRequest, context: object = None
     ) -> pb.DeleteRelationshipResponse:
-        step = _READER.delete_relationship(request)
+        step = self._reader.delete_relationship(request)
 
         async def work(graph: Graph) -> pb.DeleteRelationshipResponse:
             await _carried_out(graph, step)
@@ -82,7 +81,7 @@ class ChangeMethods:
         return await self._at(request, _key(step), pb.DeleteRelationshipResponse, work)
 
     async def MoveRelationship(self, request: pb.MoveRelationshipRequest, context: object = None) -> pb.Relationship:
-        step = _READER.move_relationship(request)
+        step = self._reader.move_relationship(request)
         key = _key(step)
 
         async def work(graph: Graph) -> pb.Relationship:
@@ -92,13 +91,13 @@ class ChangeMethods:
         return await self._at(request, key, pb.Relationship, work)
 
     async def CreateShot(self, request: pb.CreateShotRequest, context: object = None) -> pb.Asset:
-        where, step = _in(request.workspace_id), _READER.create_shot(request)
+        where, step = _in(request.workspace_id), self._reader.create_shot(request)
         return await self._asset(request, where, step)
 
     async def LinkShotAssets(
         self, request: pb.LinkShotAssetsRequest, context: object = None
     ) -> pb.LinkShotAssetsResponse:
-        step = _READER.link_shot_assets(request)
+        step = self._reader.link_shot_assets(request)
 
         async def work(graph: Graph) -> pb.LinkShotAssetsResponse:
             batch = await _carried_out(graph, step)
@@ -110,7 +109,7 @@ class ChangeMethods:
     async def UnlinkShotAssets(
         self, request: pb.UnlinkShotAssetsRequest, context: object = None
     ) -> pb.UnlinkShotAssetsResponse:
-        step = _READER.link_shot_assets(request)
+        step = self._reader.link_shot_assets(request)
         assert step.subject is not None
         shot = step.subject
 
@@ -121,7 +120,7 @@ class ChangeMethods:
         return await self._once(request, Where(asset_id=shot), pb.UnlinkShotAssetsResponse, work)
 
     async def CreateShotTake(self, request: pb.CreateShotTakeRequest, context: object = None) -> pb.Take:
-        step = _READER.create_shot_take(request)
+        step = self._reader.create_shot_take(request)
         (make,) = step.operations
         assert isinstance(make, MakeTake)
 
@@ -132,11 +131,11 @@ class ChangeMethods:
         return await self._once(request, Where(asset_id=make.shot), pb.Take, work)
 
     async def LinkTakeVideo(self, request: pb.LinkTakeVideoRequest, context: object = None) -> pb.Asset:
-        step = _READER.link_take_video(request)
+        step = self._reader.link_take_video(request)
         return await self._asset(request, Where(asset_id=convert.to_id(request.take_id, "take_id")), step)
 
     async def SelectTake(self, request: pb.SelectTakeRequest, context: object = None) -> pb.Selection:
-        step = _READER.select_take(request)
+        step = self._reader.select_take(request)
         shot = convert.to_id(request.shot_id, "shot_id")
 
         async def work(graph: Graph) -> pb.Selection:
@@ -146,7 +145,7 @@ class ChangeMethods:
         return await self._once(request, Where(asset_id=shot), pb.Selection, work)
 
     async def ApplyChanges(self, request: pb.ApplyChangesRequest, context: object = None) -> pb.ApplyChangesResponse:
-        where, steps = _in(request.workspace_id), await convert_change.to_steps(request)
+        where, steps = _in(request.workspace_id), await convert_change.to_steps(request, self._reader)
 
         async def work(graph: Graph) -> pb.ApplyChangesResponse:
             batch = Batch(graph, whole=False)
@@ -186,7 +185,7 @@ class ChangeMethods:
             answers[data := answer.SerializeToString()] = answer
             return data
 
-        data = await self._changes.once(who, convert_change.digest(request), call.deadline(), where, carried_out)
+        data = await self._changes.once(who, convert_change.digest(request), caller.until(), where, carried_out)
         return answers[data] if data in answers else answer_type.FromString(data)
 
 

@@ -29,7 +29,6 @@ from services.asset_graph.domain.changing import (
     Select,
     Step,
 )
-from services.asset_graph.domain.metadata import MOST_ATTEMPTS
 from services.asset_graph.domain.model import Asset, Relationship
 from services.asset_graph.domain.ports import (
     EdgeKey,
@@ -50,9 +49,12 @@ from services.kernel.faults import Current, Fault, invalid_field
 from services.kernel.strict_json import Json, Number, dumps
 
 MOST_NAME = 1 << 20  # bytes
-MOST_SEQUENCE = 2**31 - 1
+MOST_SEQUENCE = 10**9  # that callers may give: there is always a next one in 32 bits
+_HIGHEST = 2**31 - 1  # that the database can hold
 _PAUSE = 500  # operations that are decided before others get their turn
 _MANY = 100  # new assets with which the database is busy for long enough
+
+_GONE = (None, "")
 
 # Operations of one kind that follow one another are carried out together.
 _KINDS = {
@@ -115,33 +117,28 @@ class Batch:
 
     async def results(self, steps: Sequence[Step]) -> list[tuple[UUID | None, str]]:
         """What each step made or changed, as it is now: its id, None where it is gone, and the etag of an asset."""
-        subjects = [self._moved(step) or step.subject for step in steps]
-        edges = {
-            operation.id
-            for step in steps
-            for operation in step.operations
-            if isinstance(operation, Relate) and operation.id == step.subject
-        }
-        edges |= {edge for step in steps if (edge := self._moved(step))}
-        etags, there = self.etags, edges
-        if self.lasting:
-            others = {subject for subject in subjects if subject is not None} - edges - etags.keys()
-            if others:
-                etags = {**etags, **await self._graph.etags(others)}
-        else:
-            etags = dict(await self._graph.etags({each for each in subjects if each is not None} - edges))
-            there = set(await self._graph.relationships(edges)) if edges else edges
+        subjects: list[UUID | None] = []
+        edges, assets = set[UUID](), set[UUID]()
+        for step in steps:
+            subject, operation = step.subject, step.operations[0]
+            if isinstance(operation, Relate) and operation.id == subject:
+                edges.add(subject)
+            elif isinstance(operation, Move):
+                edges.add(subject := self.relationships[operation.key].id)
+            elif subject is not None and not (self.lasting and subject in self.etags):
+                assets.add(subject)
+            subjects.append(subject)
+        etags, there = self.etags if self.lasting else {}, edges
+        if assets:
+            etags = {**etags, **await self._graph.etags(assets)}
+        if edges and not self.lasting:
+            there = set(await self._graph.relationships(edges))
         return [
             (subject, etags.get(subject, ""))
             if subject is not None and (subject in etags or subject in there)
-            else (None, "")
+            else _GONE
             for subject in subjects
         ]
-
-    def _moved(self, step: Step) -> UUID | None:
-        """The relationship that a step moved."""
-        operation = step.operations[0]
-        return self.relationships[operation.key].id if isinstance(operation, Move) else None
 
     async def _alter(self, operations: Sequence[_Indexed[Alter]]) -> None:
         known = await self._graph.known({operation.id for _, operation in operations})
@@ -304,7 +301,8 @@ class _Additions:
             if not wish.again:
                 raise faults.relationship_exists(key.type, new)
             return
-        self._check_counts(key, rule)
+        if rule.max_parents or rule.max_children:
+            self._check_counts(key, rule)
         if key.type == ATTEMPT:
             sequence: int | None = self._attempt(key, wish.sequence, child.wished_attempt)
             if child.wished_selected:
@@ -321,7 +319,9 @@ class _Additions:
         last = self._known.last.get(siblings, 0)
         number = last + 1 if wish.attempt is None else wish.attempt
         place = Place(wish.shot, ATTEMPT, number)
-        if number > MOST_ATTEMPTS or place in self._known.places or place in self._known.former:
+        if number > _HIGHEST:
+            raise invalid_field("attempt_number", "the highest number is taken: give one that is free")
+        if place in self._known.places or place in self._known.former:
             raise faults.attempt_exists(number, last)
         members: dict[str, Json] = {**wish.members, "attempt_number": Number(number)}
         if wish.selected:
@@ -366,7 +366,7 @@ class _Additions:
     def _place(self, key: EdgeKey, asked: int | None) -> int:
         if asked is None:
             asked = self._known.last.get(Siblings(key.parent, key.type), 0) + 1
-            if asked > MOST_SEQUENCE:
+            if asked > _HIGHEST:
                 raise invalid_field("sequence", "the highest number is taken: give one that is free")
         if Place(key.parent, key.type, asked) in self._known.places:
             raise faults.sequence_taken(key.type, asked)
@@ -481,13 +481,15 @@ def _question(operations: Iterable[Addition]) -> Question:
 
 def _ask_about(wish: Relate, new: set[UUID], asked: Question) -> None:
     key, rule = wish.key, _rule(wish.key.type)
-    asked.ends.update({key.parent, key.child} - new)
+    parent_is_new = key.parent in new
     if key.child not in new:
-        if key.parent not in new:
+        asked.ends.add(key.child)
+        if not parent_is_new:
             asked.edges.add(key)
         if rule.max_parents:
             asked.parents.add(ParentsOf(key.child, key.type))
-    if key.parent not in new:
+    if not parent_is_new:
+        asked.ends.add(key.parent)
         siblings = Siblings(key.parent, key.type)
         if rule.ordered and (wish.sequence is None or key.type == ATTEMPT):
             asked.siblings.add(siblings)

@@ -13,7 +13,7 @@ from enum import Enum
 from services.asset_graph.domain.faults import invalid_metadata
 from services.kernel.strict_json import MAX_INTEGER, Json, Number, dumps, escape_pointer, invalid_json, parse_object
 
-MOST_ATTEMPTS = 2**31 - 1
+MOST_ATTEMPTS = 10**9  # so that there is always a next one in 32 bits
 MOST_AMOUNT = 10**9  # of seconds, pixels, points
 # PostgreSQL writes numbers out: 1e20 is an integer there, and 1e-300 is 302 characters long.
 _SMALLEST_EXPONENT = -400

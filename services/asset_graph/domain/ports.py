@@ -221,6 +221,9 @@ Work = Callable[[Graph], Awaitable[bytes]]
 class Changes(Protocol):
     """The graph as it is changed: one transaction and one revision for each change."""
 
+    def make_id(self, data: bytes) -> UUID:
+        """A UUID of its 16 bytes, of the kind that is handled fastest: a batch has thousands."""
+
     async def once(self, caller: Caller, digest: bytes, until: float, where: Where, work: Work) -> bytes:
         """Carry out a change and keep its answer under the caller's request id; the same again is answered from there.
 

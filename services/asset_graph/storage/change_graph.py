@@ -95,7 +95,7 @@ _ADD_ASSETS = f"""
 _ADD_EDGES = f"""
     INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence,
                                      metadata)
-    SELECT u.id, {_SPACE}, u.parent, u.child, u.type, u.sequence, u.metadata
+    SELECT u.id, {_SPACE}, u.parent, u.child, u.type, u.sequence, coalesce(u.metadata, '{{{{}}}}')
     FROM unnest({{0}}::uuid[], {{1}}::uuid[], {{2}}::uuid[], {{3}}::text[], {{4}}::int[], {{5}}::jsonb[])
         AS u (id, parent, child, type, sequence, metadata)
     RETURNING id, metadata, created_at"""
@@ -331,40 +331,31 @@ class PostgresGraph:
     ) -> tuple[Mapping[UUID, Made], Mapping[UUID, Relationship]]:
         arguments: list[object] = []
         if assets:
-            arguments += (
-                [each.id for each in assets],
-                [each.type for each in assets],
-                [each.name for each in assets],
-                [each.url for each in assets],
-                [each.duration for each in assets],
-                [each.generation_cost for each in assets],
-                [each.metadata for each in assets],
-            )
+            ids, types, names, documents, *rest = zip(*assets, strict=True)
+            # A column of nothing is sent as nothing: unnest fills it up.
+            urls, durations, costs = (column if any(each is not None for each in column) else None for column in rest)
+            arguments += ids, types, names, urls, durations, costs, documents
         if edges:
-            arguments += (
-                [each.id for each in edges],
-                [each.key.parent for each in edges],
-                [each.key.child for each in edges],
-                [each.key.type for each in edges],
-                [each.sequence for each in edges],
-                [each.metadata for each in edges],
-            )
+            ids, keys, sequences, documents = zip(*edges, strict=True)
+            parents, children, types = zip(*keys, strict=True)
+            bare = all(each == "{}" for each in documents)
+            arguments += ids, parents, children, types, sequences, None if bare else documents
         rows = await self._connection.fetch(_adding(bool(assets), bool(edges), whole), *arguments)
         self._wrote(rows[0]["base"])
         if not whole:
-            return {row["id"]: Made(row["etag"], None) for row in rows if row["etag"] is not None}, {}
-        rest = {row["id"]: row for row in rows}
-        made = {each.id: Made(rest[each.id]["etag"], _made(each, rest[each.id])) for each in assets}
+            return {row[0]: Made(row[1], None) for row in rows if row[1] is not None}, {}
+        found = {row["id"]: row for row in rows}
+        made = {each.id: Made(found[each.id]["etag"], _made(each, found[each.id])) for each in assets}
         related = {
             each.id: Relationship(
                 id=each.id,
-                workspace_id=rest[each.id]["workspace_id"],
+                workspace_id=found[each.id]["workspace_id"],
                 parent=each.key.parent,
                 child=each.key.child,
                 type=each.key.type,
                 sequence=each.sequence,
-                metadata=rest[each.id]["metadata"],
-                created_at=rest[each.id]["created_at"],
+                metadata=found[each.id]["metadata"],
+                created_at=found[each.id]["created_at"],
             )
             for each in edges
         }

@@ -175,7 +175,11 @@ class Database:
         committed. A named workspace is made where it is new. Raises ASSET_NOT_FOUND for an asset that the scope does
         not hold, AnsweredBefore for a request id that the workspace knows, and as `read`.
         """
-        connection = await self._opened(caller, until, workspace, asset)
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                connection = await self._opened(caller, until, workspace, asset)
+        except TimeoutError:
+            raise faults.database_unavailable("others were changing the workspace all the time; try again") from None
         try:
             async with self._ending(connection):
                 yield Change(connection)

@@ -5,12 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from services.asset_graph.convert_change import new_id
+from services.asset_graph.storage.changes import PostgresChanges
+from services.asset_graph.storage.database import Database
 from services.kernel import uuid7
 from services.kernel.uuid7 import Uuid7
 
 
-@pytest.mark.parametrize("make", [Uuid7(), new_id])
+@pytest.mark.parametrize("make", [Uuid7(), Uuid7(PostgresChanges(Database("")).make_id)])
 def test_ids_are_of_version_7_and_rise(make: Uuid7) -> None:
     before = time.time_ns() // 1_000_000
     ids = [make() for _ in range(20_000)]

@@ -173,7 +173,7 @@ class Watched:
             try:
                 while not self._over.is_set():
                     await self._one_transaction(connection, number)
-            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 pass  # PostgreSQL is being started again
             finally:
                 connection.terminate()

@@ -144,4 +144,5 @@ def seen(node: dict[str, Any]) -> float:
     wanted: float = (
         node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     )
-    return wanted * node["Actual Loops"]
+    loops: float = node["Actual Loops"]
+    return wanted * loops
