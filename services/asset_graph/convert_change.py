@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from services.asset_graph.convert import from_asset, from_relationship
-from services.asset_graph.domain import metadata
+from services.asset_graph.domain import faults, metadata
 from services.asset_graph.domain.batch import MOST_NAME, MOST_SEQUENCE, must_be_movable
 from services.asset_graph.domain.changing import (
     Alter,
@@ -101,7 +101,7 @@ class Reader:
     def create_asset(self, request: pb.CreateAssetRequest) -> Step:
         """Make an asset."""
         if (kind := stored_type(request.type)) is None:
-            raise invalid_field("type", "must be one of those that ListRules names")
+            raise faults.unknown_type("type")
         members = metadata.parsed(request.metadata_json)
         metadata.check(kind, members)
         asset = NewAsset(
@@ -268,7 +268,7 @@ class Reader:
 
     def _key(self, request: pb.CreateRelationshipRequest | pb.RelationshipKey, prefix: str = "") -> EdgeKey:
         if relationship_type(request.relationship_type) is None:
-            raise invalid_field(f"{prefix}relationship_type", "must be one of those that ListRules names")
+            raise faults.unknown_relationship_type(f"{prefix}relationship_type")
         return EdgeKey(
             self.id(request.parent_asset_id, f"{prefix}parent_asset_id"),
             self.id(request.child_asset_id, f"{prefix}child_asset_id"),
@@ -325,8 +325,7 @@ async def to_steps(request: pb.ApplyChangesRequest, single: Reader) -> list[Step
                     assert step.subject is not None
                     temp_ids[temp_id] = step.subject
         except Fault as fault:
-            fault.metadata["change_index"] = str(index)
-            fault.fields = {f"changes[{index}].{field}": rule for field, rule in fault.fields.items()}
+            faults.in_batch(fault, index)
             raise
         steps.append(step)
     return steps

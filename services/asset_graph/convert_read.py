@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from services.asset_graph.convert import from_asset, from_id, from_money, from_related
-from services.asset_graph.domain import rules
+from services.asset_graph.domain import faults, rules
 from services.asset_graph.domain.metadata import parsed
 from services.asset_graph.domain.reading import (
     Cut,
@@ -87,7 +87,7 @@ def to_filter(request: pb.ListAssetsRequest) -> Filter:
 def to_end_filter(request: pb.ListChildrenRequest | pb.ListParentsRequest) -> EndFilter:
     """What the listed relationships have in common. Raises INVALID_FIELD."""
     if (name := request.relationship_type) and rules.relationship_type(name) is None:
-        raise invalid_field("relationship_type", "must be a relationship type that ListRules names")
+        raise faults.unknown_relationship_type("relationship_type")
     asset_type = to_type(request.asset_type, "asset_type") if request.asset_type else ""
     return EndFilter(relationship_type=name, asset_type=asset_type)
 
@@ -95,7 +95,7 @@ def to_end_filter(request: pb.ListChildrenRequest | pb.ListParentsRequest) -> En
 def to_type(name: str, field: str) -> str:
     """The stored type of a name or alias. Raises INVALID_FIELD."""
     if (stored := rules.stored_type(name)) is None:
-        raise invalid_field(field, "must be a type of assets that ListRules names")
+        raise faults.unknown_type(field)
     return stored
 
 

@@ -2,8 +2,8 @@
 
     python -m services.local.demo
 
-Everything happens in a temporary folder. One client is what an Electron main process would be (JSON over POST /ipc); the
-other, in `demo_graph.py`, is a generator script.
+Everything happens in a temporary folder. One client is what an Electron main process would be (JSON over POST
+/ipc); the other, in `demo_graph.py`, is a generator script.
 """
 
 import difflib

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # A program of a user: what it gets wrong are its last two lines.
 PROGRAM = """\
-from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc  # type: ignore[import-untyped]
+from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc
 from shotline.client import AssetService, BlockingAssetService, Conflict
 
 

@@ -530,7 +530,7 @@ def _must_be(ends: "dict[UUID, KnownEnd]", asset_id: UUID, wanted: str, field: s
 
 def _rule(name: str) -> RelationshipType:
     if (rule := relationship_type(name)) is None:
-        raise invalid_field("relationship_type", "must be one of those that ListRules names")
+        raise faults.unknown_relationship_type("relationship_type")
     return rule
 
 
@@ -575,4 +575,4 @@ def _of(index: int | None) -> Iterator[None]:
 
 def _name_change(fault: Fault, index: int | None) -> None:
     if index is not None:
-        fault.metadata.setdefault("change_index", str(index))
+        faults.in_batch(fault, index)

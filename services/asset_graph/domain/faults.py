@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from services.asset_graph.domain.rules import relationship_type
-from services.kernel.faults import Code, Current, Fault
+from services.asset_graph.domain.rules import ASSET_TYPES, RELATIONSHIP_TYPES, relationship_type
+from services.kernel.faults import Code, Current, Fault, invalid_field
 
 _LONGEST_PATH = 60  # ids
 
@@ -13,6 +13,25 @@ def workspace_not_allowed(workspace_id: str) -> Fault:
     """The token does not hold it; whether it exists is not told."""
     message = f"the token does not hold the workspace {workspace_id!r}"
     return Fault(Code.PERMISSION_DENIED, "WORKSPACE_NOT_ALLOWED", message)
+
+
+def unknown_type(field: str) -> Fault:
+    """A field that must name a type of assets."""
+    return invalid_field(field, f"must be one of {', '.join(each.name for each in ASSET_TYPES)}")
+
+
+def unknown_relationship_type(field: str) -> Fault:
+    """A field that must name a type of relationships."""
+    return invalid_field(field, f"must be one of {', '.join(each.name for each in RELATIONSHIP_TYPES)}")
+
+
+def in_batch(fault: Fault, index: int) -> Fault:
+    """The fault, saying which change of a batch it is about, counted from 0."""
+    if "change_index" not in fault.metadata:
+        fault.metadata["change_index"] = str(index)
+        fault.message = f"changes[{index}]: {fault.message}"
+        fault.fields = {f"changes[{index}].{field}": rule for field, rule in fault.fields.items()}
+    return fault
 
 
 def asset_not_found(asset_id: object) -> Fault:

@@ -188,7 +188,12 @@ class Database:
 
     async def _opened(self, caller: Caller, until: float, workspace: str | None, asset: UUID | None) -> Pooled:
         """A connection in a change that has its lock. Takes one of the places for changes, unless it fails."""
-        home = workspace or self._turns.home(asset)
+        home = workspace
+        if home is None:
+            assert asset is not None
+            met = self._turns.home(asset)
+            # By whomever it was met: a caller who does not hold its workspace is not to learn that there is one.
+            home = met if met is not None and caller.scope.holds(met) else None
         if home is None:
             assert asset is not None
             try:

@@ -87,6 +87,8 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return state in _AWAY or state[:2] in _AWAY_CLASSES
+    if isinstance(error, ValueError):  # asyncpg could not encode a parameter: a bug of ours
+        return False
     # asyncpg says InterfaceError when a connection turns out to be closed; a timeout is that of connecting.
     return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError)
 

@@ -1,5 +1,6 @@
 """What another workspace holds does not exist, whoever asks in whatever way."""
 
+import asyncio
 from uuid import UUID
 
 import asyncpg
@@ -9,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from services.kernel.faults import Fault
-from tests.asset_graph.changes.graph import NOWHERE, everything, refused, revision
+from tests.asset_graph.changes.graph import NOWHERE, everything, made, refused, revision
 from tests.asset_graph.changes.test_requests import every_mutation
 from tests.asset_graph.reads.serving import METHODS, Client, Serving
 
@@ -83,6 +84,23 @@ async def test_the_assets_of_another_workspace_do_not_exist_for_any_change(
         assert foreign.reason in ("ASSET_NOT_FOUND", "RELATIONSHIP_NOT_FOUND"), method
         assert _without_ids(foreign.message) == _without_ids(made_up.message), method
     assert await everything(operator) == before
+
+
+async def test_a_busy_workspace_does_not_tell_others_of_its_assets(
+    anne: Client, bert: Client, operator: asyncpg.Connection
+) -> None:
+    film = await made(anne, "film")
+    async with operator.transaction():
+        await operator.execute("SELECT FROM workspaces WHERE id = 'a' FOR UPDATE")
+        waiting = asyncio.create_task(anne.UpdateAsset(id=film, name="changed"))
+        await asyncio.sleep(0.2)  # by then the server has met the asset and its workspace
+        assert not waiting.done()
+        for _ in range(2):
+            while_busy = await refused(bert.UpdateAsset(id=film, name="x", timeout=2), "NOT_FOUND", "ASSET_NOT_FOUND")
+    assert (await waiting).name == "changed"
+    afterwards = await refused(bert.UpdateAsset(id=film, name="x"), "NOT_FOUND", "ASSET_NOT_FOUND")
+    made_up = await refused(bert.UpdateAsset(id=NOWHERE, name="x"), "NOT_FOUND", "ASSET_NOT_FOUND")
+    assert _without_ids(while_busy.message) == _without_ids(afterwards.message) == _without_ids(made_up.message)
 
 
 async def test_no_relationship_joins_two_workspaces(

@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def wait_for(condition: Callable[[], object], timeout: float = 15.0) -> None:
 
 def kill(server: Server, *pids: int) -> None:
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # a backend may have ended by itself
+            os.kill(pid, signal.SIGKILL)
     server.process.wait(10)
 
 

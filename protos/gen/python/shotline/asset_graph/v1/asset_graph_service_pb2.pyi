@@ -4,8 +4,8 @@ isort:skip_file
 The asset graph: films, scenes, shots, takes, videos, audio, images, characters, texts and their typed, ordered
 relationships; which take of a shot is selected; what all of it cost.
 
-Ids are UUIDs. Free-form JSON travels as JSON text in `_json` fields: one object, numbers as they were sent; the order of
-its keys is not kept. Money is a decimal number as text in the workspace's currency. An id that does not exist, was
+Ids are UUIDs. Free-form JSON travels as JSON text in `_json` fields: one object. Its numbers keep their value and trailing
+zeros; an exponent is written out, so an integer beyond 2^53 is refused in that form, too; the order of its keys is not kept. Money is a decimal number as text in the workspace's currency. An id that does not exist, was
 deleted, or belongs to a workspace that the token does not hold is NOT_FOUND ASSET_NOT_FOUND, all three alike; to name
 such a workspace is PERMISSION_DENIED WORKSPACE_NOT_ALLOWED. A workspace comes to be when something is first made in it.
 
@@ -1031,7 +1031,7 @@ class CreateRelationshipRequest(_message.Message):
     relationship_type: _builtins.str
     """Type of the relationship. Required."""
     sequence: _builtins.int
-    """Place among its siblings, from 1. Absent: behind the last one where the type is ordered, else none. Of a
+    """Place among its siblings, 1 to 10^9. Absent: behind the last one where the type is ordered, else none. Of a
     generation_attempt it is the attempt number.
     """
     metadata_json: _builtins.str
@@ -1580,7 +1580,7 @@ class CreateShotTakeRequest(_message.Message):
     shot_id: _builtins.str
     """UUID of the shot. Required."""
     attempt_number: _builtins.int
-    """Number of the attempt, from 1. Absent: the next one."""
+    """Number of the attempt, 1 to 10^9. Absent: the next one."""
     selected: _builtins.bool
     """Whether it becomes the selected take."""
     generation_params_json: _builtins.str
@@ -2259,7 +2259,7 @@ class ApplyChangesRequest(_message.Message):
     """UUID of this change. Empty: not protected."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Change]:
-        """The changes, made in this order, 1 to 20,000. Required."""
+        """The changes, made in this order, 1 to 20,000, with at most 50,000 new assets, relationships and links in all. Required."""
 
     def __init__(
         self,

@@ -4,8 +4,8 @@ isort:skip_file
 The asset graph: films, scenes, shots, takes, videos, audio, images, characters, texts and their typed, ordered
 relationships; which take of a shot is selected; what all of it cost.
 
-Ids are UUIDs. Free-form JSON travels as JSON text in `_json` fields: one object, numbers as they were sent; the order of
-its keys is not kept. Money is a decimal number as text in the workspace's currency. An id that does not exist, was
+Ids are UUIDs. Free-form JSON travels as JSON text in `_json` fields: one object. Its numbers keep their value and trailing
+zeros; an exponent is written out, so an integer beyond 2^53 is refused in that form, too; the order of its keys is not kept. Money is a decimal number as text in the workspace's currency. An id that does not exist, was
 deleted, or belongs to a workspace that the token does not hold is NOT_FOUND ASSET_NOT_FOUND, all three alike; to name
 such a workspace is PERMISSION_DENIED WORKSPACE_NOT_ALLOWED. A workspace comes to be when something is first made in it.
 

@@ -20,6 +20,9 @@ BEGIN
             PERFORM shotline_refuse('SH006', format('no asset %s', asset), jsonb_build_object('id', asset));
         END IF;
     ELSIF scope <> '*' AND NOT mine = ANY (scope::text[]) THEN
+        IF asset IS NOT NULL THEN
+            PERFORM shotline_refuse('SH006', format('no asset %s', asset), jsonb_build_object('id', asset));
+        END IF;
         PERFORM shotline_refuse('SH009', 'another workspace', jsonb_build_object('workspace_id', mine));
     END IF;
     PERFORM set_config('shotline.workspaces', ARRAY[mine]::text, true), set_config('shotline.workspace', mine, true),
