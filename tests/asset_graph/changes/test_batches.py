@@ -122,8 +122,18 @@ async def test_an_error_anywhere_leaves_nothing_and_names_its_change(
         changes.insert(index, change)
         fault = await refused(apply(client, changes), code, reason)
         assert fault.metadata["change_index"] == str(index), change
+        assert fault.message.startswith(f"changes[{index}]: ")
         assert all(field.startswith(f"changes[{index}].") for field in fault.fields)
     assert await everything(operator) == before
+
+
+async def test_a_type_that_is_not_there_is_answered_with_those_that_are(client: Client) -> None:
+    made_up = [{"create_asset": {"type": "movie", "name": "x"}}]
+    fault = await refused(apply(client, made_up), "INVALID_ARGUMENT", "INVALID_FIELD")
+    assert "film, scene, shot, shot_take" in fault.message
+    related = {"parent_asset_id": NOWHERE, "child_asset_id": NOWHERE, "relationship_type": "has_scene"}
+    fault = await refused(client.CreateRelationship(**related), "INVALID_ARGUMENT", "INVALID_FIELD")
+    assert "contains_scene" in fault.message
 
 
 async def test_the_change_that_closes_a_cycle_is_named(client: Client, operator: asyncpg.Connection) -> None:
