@@ -19,7 +19,8 @@ from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
 from services.asset_graph.convert import from_asset, from_relationship
 from services.asset_graph.domain import faults, metadata
-from services.asset_graph.domain.batch import MOST_NAME, MOST_SEQUENCE, must_be_movable
+from services.asset_graph.domain.additions import MOST_NAME
+from services.asset_graph.domain.batch import MOST_SEQUENCE, must_be_movable
 from services.asset_graph.domain.changing import (
     Alter,
     End,
