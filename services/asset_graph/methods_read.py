@@ -1,7 +1,8 @@
 """The contract's methods that change nothing."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from typing import TypeVar
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 
@@ -9,8 +10,18 @@ from services.asset_graph import convert, convert_read, rules_answer
 from services.asset_graph.caller import scope, until, workspace
 from services.asset_graph.domain.reading import Reads, Watches
 from services.kernel.faults import Code, Fault
-from services.kernel.paging import keyset_token
+from services.kernel.paging import Key, keyset_token
 from services.runtime import call, wire
+
+Page = TypeVar(
+    "Page",
+    pb.ListAssetsResponse,
+    pb.ListDeletedAssetsResponse,
+    pb.ListChildrenResponse,
+    pb.ListParentsResponse,
+    pb.ListShotTakesResponse,
+    pb.GetFilmStructureResponse,
+)
 
 
 class ReadMethods:
@@ -46,9 +57,7 @@ class ReadMethods:
         query, cut = convert_read.to_cut(request)
         page = await self._reads.list_assets(scope(), until(), workspace_id, wanted, order, cut)
         response = pb.ListAssetsResponse(assets=map(convert.from_asset, page.items))
-        if page.following:
-            response.next_page_token = keyset_token(query, page.following)
-        return response
+        return _paged(response, query, page.following)
 
     async def ListDeletedAssets(
         self, request: pb.ListDeletedAssetsRequest, context: object = None
@@ -57,36 +66,28 @@ class ReadMethods:
         query, cut = convert_read.to_cut(request)
         page = await self._reads.list_deleted(scope(), until(), workspace_id, cut)
         response = pb.ListDeletedAssetsResponse(assets=map(convert_read.from_deleted, page.items))
-        if page.following:
-            response.next_page_token = keyset_token(query, page.following)
-        return response
+        return _paged(response, query, page.following)
 
     async def ListChildren(self, request: pb.ListChildrenRequest, context: object = None) -> pb.ListChildrenResponse:
         parent, wanted = convert.to_id(request.parent_asset_id, "parent_asset_id"), convert_read.to_end_filter(request)
         query, cut = convert_read.to_cut(request)
         page = await self._reads.children(scope(), until(), parent, wanted, cut)
         response = pb.ListChildrenResponse(children=map(convert.from_related, page.items))
-        if page.following:
-            response.next_page_token = keyset_token(query, page.following)
-        return response
+        return _paged(response, query, page.following)
 
     async def ListParents(self, request: pb.ListParentsRequest, context: object = None) -> pb.ListParentsResponse:
         child, wanted = convert.to_id(request.child_asset_id, "child_asset_id"), convert_read.to_end_filter(request)
         query, cut = convert_read.to_cut(request)
         page = await self._reads.parents(scope(), until(), child, wanted, cut)
         response = pb.ListParentsResponse(parents=map(convert.from_related, page.items))
-        if page.following:
-            response.next_page_token = keyset_token(query, page.following)
-        return response
+        return _paged(response, query, page.following)
 
     async def ListShotTakes(self, request: pb.ListShotTakesRequest, context: object = None) -> pb.ListShotTakesResponse:
         shot_id = convert.to_id(request.shot_id, "shot_id")
         query, cut = convert_read.to_cut(request)
         page = await self._reads.takes(scope(), until(), shot_id, cut)
         response = pb.ListShotTakesResponse(takes=map(convert.from_take, page.items))
-        if page.following:
-            response.next_page_token = keyset_token(query, page.following)
-        return response
+        return _paged(response, query, page.following)
 
     async def GetSelectedTake(self, request: pb.GetSelectedTakeRequest, context: object = None) -> pb.Selection:
         shot_id = convert.to_id(request.shot_id, "shot_id")
@@ -103,9 +104,7 @@ class ReadMethods:
         query, cut = convert_read.to_cut(request)
         page = await self._reads.film_structure(scope(), until(), film_id, cut)
         response = convert_read.from_film_page(page)
-        if page.following:
-            response.next_page_token = keyset_token(query, page.following)
-        return response
+        return _paged(response, query, page.following)
 
     async def GetFilmCost(self, request: pb.GetFilmCostRequest, context: object = None) -> pb.FilmCost:
         film_id = convert.to_id(request.film_id, "film_id")
@@ -134,6 +133,13 @@ class ReadMethods:
                 if fault.code is Code.UNAVAILABLE:
                     fault.metadata["revision"] = str(sent)
                 raise
+
+
+def _paged(response: Page, query: str, following: Sequence[Key] | None) -> Page:
+    """The answer with the token of the next page, where there is one."""
+    if following:
+        response.next_page_token = keyset_token(query, following)
+    return response
 
 
 def _bid_farewell(revision: int) -> None:

@@ -16,6 +16,7 @@ from services.asset_graph.domain.ports import (
     EdgeRefused,
     Graph,
     Knowledge,
+    KnownEnd,
     Made,
     NewAsset,
     NewEdge,
@@ -24,7 +25,6 @@ from services.asset_graph.domain.ports import (
     Question,
     Siblings,
 )
-from services.asset_graph.domain.ports import End as KnownEnd
 from services.asset_graph.domain.rules import RelationshipType, relationship_type
 from services.kernel.faults import Fault, invalid_field
 from services.kernel.strict_json import Json, Number, dumps
@@ -322,7 +322,7 @@ def about_ends(ids: Iterable[UUID]) -> Question:
     return replace(Question.empty(), ends=set(ids))
 
 
-def must_be(ends: "dict[UUID, KnownEnd]", asset_id: UUID, wanted: str, field: str) -> KnownEnd:
+def must_be(ends: dict[UUID, KnownEnd], asset_id: UUID, wanted: str, field: str) -> KnownEnd:
     """What is known of an asset that a field names, which must be of a type."""
     if (end := ends.get(asset_id)) is None:
         raise faults.asset_not_found(asset_id)

@@ -61,7 +61,7 @@ class ParentsOf(NamedTuple):
     type: str
 
 
-class End(NamedTuple):
+class KnownEnd(NamedTuple):
     """What is known of an asset that a new relationship is for."""
 
     type: str
@@ -95,7 +95,7 @@ class Question:
 class Knowledge:
     """The answer to a question; what is not there has no entry."""
 
-    ends: dict[UUID, End]
+    ends: dict[UUID, KnownEnd]
     edges: dict[EdgeKey, Relationship]
     last: dict[Siblings, int]  # of generation_attempt the highest that was ever given
     places: dict[Place, UUID]  # who stands there: the child

@@ -18,9 +18,9 @@ from services.asset_graph.domain.ports import (
     Destination,
     EdgeKey,
     EdgeRefused,
-    End,
     Knowledge,
     Known,
+    KnownEnd,
     Made,
     Moved,
     NewAsset,
@@ -425,7 +425,7 @@ def _learn(known: Knowledge, row: asyncpg.Record) -> None:
     """One row of an answer."""
     part, parent, child, kind, number, edge_id, text, flag, moment, said = row
     if part == "ends":
-        known.ends[parent] = End(type=kind, name=text or "", wished_attempt=_attempt(said), wished_selected=flag)
+        known.ends[parent] = KnownEnd(type=kind, name=text or "", wished_attempt=_attempt(said), wished_selected=flag)
     elif part == "edges":
         known.edges[EdgeKey(parent, child, kind)] = Relationship(
             id=edge_id,

@@ -37,7 +37,8 @@ _ROWS_AT_ONCE = 200  # of the log, each of up to 1,000 items; the last revision 
 _MOST_ASSETS, _MOST_RELATIONSHIPS, _MOST_SELECTIONS = 20_000, 50_000, 20_000
 _MOST_ITEMS = 120_000  # of one revision that are looked at
 _LARGE = 100_000  # characters
-_RECENT = 64  # revisions of a workspace that its watches share
+_RECENT = 64  # revisions of a workspace that its watches share, of not more than
+_RECENT_NOTICES = 20_000  # of what changed; the last revision is kept whatever it tells
 _EVERYTHING = Scope(workspaces=None)
 
 _HEADS = "SELECT w.id, w.revision, w.oldest_revision FROM workspaces w WHERE w.id = ANY ($1)"
@@ -209,9 +210,16 @@ class _Feed:
                 raise faults.revision_too_old(oldest, head)
             for change in changes:
                 self._recent[change.revision] = change
-            for old in sorted(self._recent)[:-_RECENT]:
-                del self._recent[old]
+            self._forget_old()
             return changes
+
+    def _forget_old(self) -> None:
+        notices = 0
+        for number, revision in enumerate(sorted(self._recent, reverse=True)):
+            change = self._recent[revision]
+            notices += len(change.assets) + len(change.relationships) + len(change.selections)
+            if number and (number >= _RECENT or notices > _RECENT_NOTICES):
+                del self._recent[revision]
 
     def _kept(self, revision: int) -> list[GraphChange]:
         found: list[GraphChange] = []

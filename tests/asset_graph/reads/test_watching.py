@@ -237,6 +237,9 @@ async def test_a_revision_too_large_for_a_message_says_so(server: Serving) -> No
     large, small = await changes_of(stream, 2)
     assert (len(large.assets), large.truncated) == (20_000, True)
     assert (len(small.assets), small.truncated) == (1, False)
+    # What other watches are to be told is kept; of what is as large as this, the last revision only.
+    (feed,) = server.graph._watching._feeds.values()
+    assert list(feed._recent) == [2]
     stream.cancel()
 
 

@@ -127,7 +127,8 @@ class StudioServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SelectTake(self, request, context):
-        """Selects a take of a graph shot; the one that was selected before no longer is.
+        """Selects a take of a graph shot; the one that was selected before no longer is. Sent again it selects once, and is
+        answered with the shot as it is then.
         Errors: those of the asset graph.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

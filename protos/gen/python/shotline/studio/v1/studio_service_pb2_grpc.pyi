@@ -40,7 +40,8 @@ class StudioServiceStub:
     Errors: those of the asset graph.
     """
     SelectTake: _aio.UnaryUnaryMultiCallable[_studio_service_pb2.SelectTakeRequest, _studio_service_pb2.Shot]
-    """Selects a take of a graph shot; the one that was selected before no longer is.
+    """Selects a take of a graph shot; the one that was selected before no longer is. Sent again it selects once, and is
+    answered with the shot as it is then.
     Errors: those of the asset graph.
     """
     Watch: _aio.UnaryStreamMultiCallable[_studio_service_pb2.WatchRequest, _studio_service_pb2.WatchResponse]
@@ -115,7 +116,8 @@ class StudioServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _studio_service_pb2.SelectTakeRequest,
         context: _aio.ServicerContext[_studio_service_pb2.SelectTakeRequest, _abc.Awaitable[_studio_service_pb2.Shot]],
     ) -> _abc.Awaitable[_studio_service_pb2.Shot]:
-        """Selects a take of a graph shot; the one that was selected before no longer is.
+        """Selects a take of a graph shot; the one that was selected before no longer is. Sent again it selects once, and is
+        answered with the shot as it is then.
         Errors: those of the asset graph.
         """
 
