@@ -119,7 +119,9 @@ async def _is_fit(database: Database) -> bool:
     try:
         await database.check()
     except Unfit as unfit:
-        raise SettingsError(f"SHOTLINE_DATABASE_URL: {unfit}") from None
+        raise SettingsError(
+            f"SHOTLINE_DATABASE_URL: {unfit} (`shotline up` takes it from SHOTLINE_APP_DATABASE_URL)"
+        ) from None
     except Fault as fault:
         _log.warning("PostgreSQL is away: %s", fault.message)
         return False
