@@ -98,7 +98,14 @@ async def opened_graph(target: Target) -> AsyncIterator[Graph]:
 async def _channel(target: Target) -> AsyncIterator[grpc.aio.Channel]:
     address, token = _find(target)
     async with open_channel(address, service_configs=_CONFIGS, token=token, client=NAME) as channel:
-        yield channel
+        try:
+            yield channel
+        except Fault as fault:
+            if fault.reason != "BACKEND_UNAVAILABLE":
+                raise
+            told = fault.again()
+            told.message = f"{address}: {fault.message}"
+            raise told from None
 
 
 def absolute(project: Path) -> str:

@@ -25,7 +25,8 @@ START = (
 )
 
 _REMEDIES = {
-    "TOKEN_INVALID": "a token lives as long as one `shotline up`: leave out --token and SHOTLINE_TOKEN to use its file",
+    "TOKEN_INVALID": "a token holds for one `shotline up`, one of `shotline token create` until it expires: make "
+    "another, or leave out --token and SHOTLINE_TOKEN to use that of the local start",
     "PROJECT_NOT_ALLOWED": "start Shotline with `shotline up --root FOLDER`, a folder above the project",
     "PROJECT_NOT_FOUND": "check the path, or make a sample with `shotline project new PATH`",
     "INVALID_PROJECT_PATH": "give the path of the project folder",
@@ -91,6 +92,10 @@ _TYPED = {
 }
 
 
+# Of a token of some workspaces on project folders: no --root helps.
+_ALL_WORKSPACES = "use a token of `shotline token create --all-workspaces`, or of the local start"
+
+
 def remedy(reason: str) -> str:
     """What to do about a reason; empty where the message says it all."""
     return _REMEDIES.get(reason, "")
@@ -109,8 +114,14 @@ def leave(fault: Fault, *, as_json: bool, what_to_do: str = "") -> NoReturn:
         if fault.current.document_json is not None:
             details["current_json"] = fault.current.document_json
     away = fault.code is Code.UNAVAILABLE and fault.reason == "BACKEND_UNAVAILABLE"
-    _say(fault.code.name, fault.reason, _as_typed(fault), what_to_do or remedy(fault.reason), details, as_json)
+    _say(fault.code.name, fault.reason, _as_typed(fault), what_to_do or _remedy_of(fault), details, as_json)
     raise typer.Exit(UNREACHABLE if away else FAILED)
+
+
+def _remedy_of(fault: Fault) -> str:
+    if fault.reason == "PROJECT_NOT_ALLOWED" and "workspace" in fault.message:  # two faults have this reason
+        return _ALL_WORKSPACES
+    return remedy(fault.reason)
 
 
 def _as_typed(fault: Fault) -> str:

@@ -127,12 +127,13 @@ def _told(fault: Fault, document: FilmDocument, request: pb.ApplyChangesRequest)
         return fault
     change = request.changes[int(index)]
     told = fault.again()
+    said = fault.message.removeprefix(f"changes[{index}]: ")  # a number in the request, not in the file
     if change.WhichOneof("change") == "create_asset":
         asset = change.create_asset
-        told.message = f"{asset.type} {asset.name[:60]!r}: {fault.message}"
+        told.message = f"{asset.type} {asset.name[:60]!r}: {said}"
     else:
         names = {f"$a{number}": asset.name for number, asset in enumerate(document.assets)}
         edge = change.create_relationship
         ends = [names.get(end, end)[:60] for end in (edge.parent_asset_id, edge.child_asset_id)]
-        told.message = f"{edge.relationship_type or 'selection'} of {ends[0]!r} and {ends[1]!r}: {fault.message}"
+        told.message = f"{edge.relationship_type or 'selection'} of {ends[0]!r} and {ends[1]!r}: {said}"
     return told

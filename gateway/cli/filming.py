@@ -24,6 +24,7 @@ from gateway.cli.film_document import FilmAsset, FilmDocument, WrongFile
 from gateway.cli.film_reading import FilmChanging
 from gateway.cli.film_writing import Imported
 from gateway.cli.graph import Graph
+from services.kernel import ids
 from services.kernel.faults import Code, Fault
 from services.runtime.wire import MAX_MESSAGE
 
@@ -36,7 +37,7 @@ def show_list(target: Target, workspace: str) -> None:
     if target.as_json:
         render.print_json({"films": [render_film.film_facts(film) for film in films]})
     else:
-        render_film.print_films(films)
+        render_film.print_films(films, workspace)
 
 
 def show(target: Target, film_id: str) -> None:
@@ -59,6 +60,8 @@ def show_cost(target: Target, film_id: str) -> None:
 
 def select(target: Target, shot_id: str, take: str) -> None:
     """Select a take and say which one it is."""
+    if take != "-" and not take.isdecimal():
+        _refuse_no_take(target, take)
 
     async def work(graph: Graph) -> render_film.Selected:
         take_id = "" if take == "-" else take
@@ -66,7 +69,8 @@ def select(target: Target, shot_id: str, take: str) -> None:
             takes = await graph.takes(shot_id)
             if (found := next((each for each in takes if each.attempt_number == int(take)), None)) is None:
                 numbers = ", ".join(str(each.attempt_number) for each in takes) or "none"
-                raise Fault(Code.NOT_FOUND, "ASSET_NOT_FOUND", f"the shot has no take {take}; its takes are {numbers}")
+                said = f"the shot has no take {take}; its takes are {numbers}"
+                raise Fault(Code.FAILED_PRECONDITION, "NOT_A_TAKE_OF_THE_SHOT", said)
             take_id = found.asset.id
         return render_film.selected(await graph.select(shot_id, take_id))
 
@@ -115,8 +119,9 @@ def export(target: Target, film_id: str, output: Path | None) -> None:
     try:
         _write(output, text.encode())
     except OSError as error:
+        said = f"{output}: {error.strerror or error}"  # the error itself may name a temporary file
         what_to_do = "check the path, its mode and the space left"
-        failures.refuse(Code.FAILED_PRECONDITION, "CANNOT_WRITE", str(error), what_to_do, as_json=target.as_json)
+        failures.refuse(Code.FAILED_PRECONDITION, "CANNOT_WRITE", said, what_to_do, as_json=target.as_json)
     if target.as_json:
         counts = {"assets": len(document.assets), "relationships": len(document.edges)}
         render.print_json({"film": film_id, "file": str(output), **counts})
@@ -130,6 +135,16 @@ def _ask(target: Target, work: Callable[[Graph], Coroutine[None, None, T]]) -> T
     except FilmChanging as error:
         what_to_do = "try again when nobody works on it"
         failures.refuse(Code.ABORTED, "FILM_CHANGING", str(error), what_to_do, as_json=target.as_json)
+
+
+def _refuse_no_take(target: Target, take: str) -> None:
+    """End the command unless the text is the id of something."""
+    try:
+        ids.uuid(take, "take_id")
+    except Fault as fault:
+        said = "TAKE: must be the number of a take, such as 2, or its id, or - for none"
+        what_to_do = failures.film_remedy("NOT_A_TAKE_OF_THE_SHOT")
+        failures.refuse(fault.code, fault.reason, said, what_to_do, as_json=target.as_json)
 
 
 def _read(path: Path, *, as_json: bool) -> tuple[FilmDocument, str]:

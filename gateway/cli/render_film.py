@@ -24,6 +24,24 @@ from gateway.cli.terminal import console, printable
 
 _PLACES = 2  # decimals of an amount, at least
 _TOLD = 4  # things of a change that are told in its line
+_SCORE_PLACES = 4  # decimals of a score, at most
+
+# What people call a type of assets where it is another word, and what a type of relationships joins to something.
+_WORDS = {"shot_take": "take", "character_ref": "character"}
+_JOINED = {
+    "contains_scene": "scene",
+    "contains_shot": "shot",
+    "uses_character": "character",
+    "uses_audio": "audio file",
+    "uses_script": "script",
+    "uses_asset": "asset",
+    "generation_attempt": "take",
+    "generated_video": "video",
+    "final_edit": "final edit",
+    "derived_from": "source",
+    "variant_of": "variant",
+}
+_JOINING = {"CREATED": "linked", "UPDATED": "relinked", "DELETED": "unlinked"}
 
 
 class AssetDocument(TypedDict):
@@ -78,9 +96,13 @@ def film_facts(film: pb.Asset) -> dict[str, object]:
     }
 
 
-def print_films(films: Sequence[pb.Asset]) -> None:
+def print_films(films: Sequence[pb.Asset], workspace: str) -> None:
     """The table of a workspace's films."""
     out = console()
+    if not films:
+        said = f"no film in the workspace {workspace}; --workspace names another one"
+        out.print(Text(printable(said), style="dim"), soft_wrap=True)
+        return
     rows = table(out, "id", "name", "made", cut="name", right=())
     for film in films:
         made = f"{film.create_time.ToDatetime(UTC).astimezone():%Y-%m-%d %H:%M:%S}"
@@ -219,9 +241,18 @@ def change_line(change: pb.GraphChange) -> Text:
         f"{names.get(one.take_id, one.take_id)} selected" if one.take_id else f"no take of {one.shot_id} selected"
         for one in change.selections
     ]
-    told += [f"{one.type} {one.name} {_kind(one.kind).lower()}" for one in change.assets]
-    kinds = Counter((one.relationship_type, _kind(one.kind).lower()) for one in change.relationships)
-    told += [f"{number} × {name} {kind}" for (name, kind), number in kinds.items()]
+    # A selection changes the two takes, which says nothing more.
+    chosen = {take_id for one in change.selections for take_id in (one.take_id, one.previous_take_id)}
+    told += [
+        f"{_WORDS.get(one.type, one.type)} {one.name} {_kind(one.kind).lower()}"
+        for one in change.assets
+        if one.id not in chosen or one.kind != pb.CHANGE_KIND_UPDATED
+    ]
+    kinds = Counter((one.relationship_type, _kind(one.kind)) for one in change.relationships)
+    told += [
+        f"{counted(number, _JOINED.get(name, name))} {_JOINING.get(kind, kind.lower())}"
+        for (name, kind), number in kinds.items()
+    ]
     more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
     more += " and more than is told" if change.truncated else ""
     who = f"{change.actor} ({change.client})" if change.client else change.actor
@@ -292,7 +323,7 @@ def _take(take: TakeDocument, *, is_selected: bool) -> Text:
     costs = [Decimal(one["generation_cost"]) for one in (take, video) if one and one["generation_cost"] is not None]
     words = (
         f"take {take['sequence']}" if take["sequence"] is not None else "take",
-        None if score is None else f"score {score}",
+        None if score is None else f"score {round(score, _SCORE_PLACES) if isinstance(score, float) else score}",
         f"cost {sum(costs)}" if costs else None,
         video["url"] if video else None,
     )

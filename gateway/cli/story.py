@@ -3,8 +3,9 @@
     {"story_overview": …,
      "scenes": [{"scene_num": 1, "shots": [{"shot_id": 1, "first_frame": …, "video_prompt": …}, …]}, …]}
 
-`title` names the film, else its theme does. `video_prompt` becomes the shot's prompt, `story_overview` the film's
-synopsis; all other members stand in the metadata under their own names.
+Each shot has a `first_frame`, a `video_prompt` or both; no two of a scene have one `shot_id`. `title` names the film,
+else its theme does. `video_prompt` becomes the shot's prompt, `story_overview` the film's synopsis; all other members
+stand in the metadata under their own names.
 
 Characters are those of a list `characters` (names, or objects with `name`; a shot's own `characters` names its ones).
 Of a story without one they are found in its words, where these are clear about it:
@@ -24,7 +25,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gateway.cli.film_document import FilmAsset, FilmDocument, FilmEdge, Members, WrongFile, metadata_of, object_of
+from gateway.cli.film_document import (
+    FilmAsset,
+    FilmDocument,
+    FilmEdge,
+    Members,
+    WrongFile,
+    metadata_of,
+    object_of,
+    text_of,
+)
 from gateway.cli.film_writing import STORY_DIGEST
 from services.kernel.strict_json import Json, Number, dumps
 
@@ -43,6 +53,7 @@ _ADULTS = re.compile(r"\badult ([a-z]{3,})")
 _WITH_AGE = re.compile(r"\d\d[- ]years?[- ]old")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _ONE_PERSON = "Type A"
+_PROMPTS = ("first_frame", "video_prompt")
 
 
 @dataclass(slots=True)
@@ -62,6 +73,8 @@ def to_film(story: Members, file_name: str) -> FilmDocument:
     """The film. Raises WrongFile."""
     scenes = [_Scene(item, f"/scenes/{index}") for index, item in enumerate(_list(story, "scenes", ""))]
     shots = [shot for scene in scenes for shot in scene.shots]
+    if not shots:
+        raise WrongFile("/scenes: has no shot")
     characters = _given(story) if "characters" in story else _found(story, shots)
     assets = [
         FilmAsset(id="film", type="film", name=_title(story, file_name), metadata=_film_metadata(story, file_name))
@@ -94,7 +107,9 @@ class _Shot:
         self.number = given if isinstance(given, str) and given else Number(number)
         self.name = f"Shot {self.number}"
         self.cast = _names(members.get("characters"), f"{place}/characters") if "characters" in members else None
-        self.words = "\n".join(_texts(members))
+        self.words = "\n".join(_texts(members, place))
+        if not self.words.strip():
+            raise WrongFile(f"{place}: has no prompt, neither {' nor '.join(_PROMPTS)}")
         prompt: Members = {"prompt": members["video_prompt"]} if "video_prompt" in members else {}
         rest = {name: each for name, each in members.items() if name not in ("shot_id", "video_prompt", "characters")}
         self.metadata: Members = {"shot_number": str(self.number), **prompt, **rest}
@@ -117,6 +132,11 @@ class _Scene:
         self.name = f"Scene {self.number}"
         shots = _list(members, "shots", place)
         self.shots = [_Shot(shot, f"{place}/shots/{index}", index + 1) for index, shot in enumerate(shots)]
+        numbers: set[str] = set()
+        for index, shot in enumerate(self.shots):
+            if shot.number in numbers:
+                raise WrongFile(f"{place}/shots/{index}/shot_id: another shot of the scene is {shot.number}, too")
+            numbers.add(shot.number)
         rest = {name: each for name, each in members.items() if name not in ("scene_num", "shots")}
         self.metadata: Members = {"scene_number": self.number, **rest}
 
@@ -216,11 +236,10 @@ def _names(value: Json, place: str) -> list[str]:
     return [str(item) for item in value]
 
 
-def _texts(members: Members) -> Iterator[str]:
-    for name in ("first_frame", "video_prompt"):
-        value = members.get(name)
-        if type(value) is str:
-            yield value
+def _texts(members: Members, place: str) -> Iterator[str]:
+    for name in _PROMPTS:
+        if name in members:
+            yield text_of(members, name, place)
 
 
 def _list(members: Members, name: str, place: str) -> list[Json]:

@@ -113,10 +113,11 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, for programs.")] = False,
 ) -> None:
     """Say what would keep `shotline up` with the same options from working, and what to do about it."""
-    from services.local.doctor import examine, report
+    from services.local.doctor import examine, report, running
     from services.local.ports import wanted
 
-    if not report(examine(roots or [], data, ports=_ports(ports, wanted)), as_json=as_json):
+    findings = examine(roots or [], data, ports=_ports(ports, wanted))
+    if not report(findings, pid=running(data), as_json=as_json):
         raise typer.Exit(1)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from services.local import checks, database_checks
+from services.local import checks, data_folder, database_checks
 from services.local.checks import Finding
 from services.local.ports import Ports
 from services.runtime import local_address
@@ -19,7 +19,7 @@ _MARKS = {"ok": ("✓", "green"), "note": ("!", "yellow"), "trouble": ("✗", "b
 
 def examine(roots: Sequence[Path], data: Path | None, *, ports: Ports) -> list[Finding]:
     """What `shotline up` with these options would meet. Leaves nothing behind."""
-    folder = Path(os.path.abspath(data or local_address.default_folder()))
+    folder = _folder(data)
     findings = [*checks.versions(), *checks.clock(), *checks.data(folder)]
     findings += checks.ports(ports, folder)
     findings += database_checks.database(folder)
@@ -28,8 +28,13 @@ def examine(roots: Sequence[Path], data: Path | None, *, ports: Ports) -> list[F
     return findings
 
 
-def report(findings: Iterable[Finding], *, as_json: bool) -> bool:
-    """Print the findings. Whether there is no trouble among them."""
+def running(data: Path | None) -> int | None:
+    """The pid of the Shotline that runs on the data folder; None where none does."""
+    return data_folder.holder(_folder(data))
+
+
+def report(findings: Iterable[Finding], *, pid: int | None, as_json: bool) -> bool:
+    """Print the findings, and the `pid` of the Shotline that runs already. Whether there is no trouble among them."""
     findings = list(findings)
     troubles = sum(finding.level == "trouble" for finding in findings)
     if as_json:
@@ -44,6 +49,12 @@ def report(findings: Iterable[Finding], *, as_json: bool) -> bool:
             out.print(Text(f"  remedy: {finding.remedy}"), soft_wrap=True)
     if troubles:
         out.print(Text(f"{troubles} of {len(findings)} checks found trouble", style="bold red"))
+    elif pid:
+        out.print(Text(f"Shotline runs already, as process {pid}: a second one needs another --data", style="yellow"))
     else:
         out.print(Text("nothing is in the way of `shotline up`", style="green"))
     return not troubles
+
+
+def _folder(data: Path | None) -> Path:
+    return Path(os.path.abspath(data or local_address.default_folder()))

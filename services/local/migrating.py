@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from services.local import data_folder, database
+from services.local import cluster, data_folder, database
 from services.local.data_folder import DataFolder, DataFolderInUse
 from services.local.plan import POSTGRES
 from services.local.supervise import ChildFailed, Children
@@ -25,8 +25,9 @@ def migrate(url: str, data: Path | None) -> str:
             return f"the schema of {database.place(url)} is the newest"
         folder = Path(os.path.abspath(data or local_address.default_folder()))
         with data_folder.held(folder) as held:
+            is_there = cluster.existing(folder)
             asyncio.run(_own(held))
-        return f"the schema of the database of {folder} is the newest"
+        return f"the {'schema of the' if is_there else 'new'} database of {folder} is the newest"
     except DataFolderInUse as error:
         raise CannotMigrate(f"{error}. A running Shotline has migrated its database already") from None
     except (SettingsError, ChildFailed) as error:

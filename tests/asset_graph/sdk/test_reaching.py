@@ -58,6 +58,13 @@ async def test_an_http_address_is_refused_by_name(address: str) -> None:
             await service.rules()
 
 
+async def test_a_token_of_the_environment_that_cannot_be_sent_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOTLINE_TOKEN", "secrät")
+    async with AssetService("127.0.0.1:1") as service:
+        with pytest.raises(ValueError, match=r"^SHOTLINE_TOKEN: "):
+            await service.rules()
+
+
 async def test_address_and_token_from_the_environment(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     service = AssetService(None)  # nothing is read, and nothing opened, before the first await
     monkeypatch.setenv("SHOTLINE_ADDRESS", graph.address)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shotline.client import AssetService
 
 from tests.asset_graph.sdk.documents import blocks, run
 from tests.asset_graph.sdk.graphs import TOKEN
@@ -30,4 +31,8 @@ async def test_the_examples_of_the_readme(
     *lines, change = capsys.readouterr().out.splitlines(keepends=True)
     assert "".join(lines) == SAID
     assert "('created', 'Morning'), ('created', 'Shot 1')" in change
+    async with AssetService() as graph:
+        film = await graph.get_film_structure(names["film"])
+        assert [each["name"] for each in film["scenes"]] == ["Morning"]
+        assert (await graph.get_asset(names["shot"]))["metadata"]["prompt"] == "a pier at noon"
     assert "A quiet harbour" in (project / "sequences" / "sequence_001.json").read_text()

@@ -1,5 +1,6 @@
 """What is sent and what is refused before it is sent; what answers become."""
 
+import inspect
 import json
 import math
 import pickle
@@ -14,10 +15,11 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from shotline import client
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
-from shotline.client import UNCHANGED, AssetService, BlockingAssetService, Changes, asking, errors, reading
+from shotline.client import UNCHANGED, AssetService, BlockingAssetService, Changes, Studio, asking, errors, reading
 from shotline.studio.v1 import studio_service_pb2 as studio_pb
 
 from services.kernel.faults import Code, Current, Fault
+from services.runtime.admission import MAX_CLIENT
 
 ID = "0195a1c2-7e00-7000-8000-000000000000"
 
@@ -43,7 +45,7 @@ def test_money_is_exact_decimal_text(given: Any, sent: str | None) -> None:
 
 @pytest.mark.parametrize("given", [math.nan, math.inf, Decimal("NaN"), Decimal("sNaN"), "a lot", "", "NaN", "1e9999"])
 def test_what_is_no_amount_is_refused_before_it_is_sent(given: Any) -> None:
-    with pytest.raises(ValueError, match="is not an amount"):
+    with pytest.raises(ValueError, match=r"^generation_cost: .* is not an amount"):
         asking.money(given)
 
 
@@ -55,8 +57,88 @@ def test_an_amount_of_another_type_is_refused(given: Any) -> None:
 
 @pytest.mark.parametrize("given", [math.nan, -math.inf])
 def test_a_duration_that_is_no_number_is_refused(given: float) -> None:
-    with pytest.raises(ValueError, match="is not a number"):
+    with pytest.raises(ValueError, match=r"^duration: .* is not a number"):
         asking.link_take_video(ID, "https://example.com", duration=given)
+
+
+async def call(method: Any, *args: Any, **kwargs: Any) -> None:
+    """A method of any kind, to its first answer."""
+    started = method(*args, **kwargs)
+    if inspect.isawaitable(started):
+        await started
+
+
+@pytest.mark.parametrize("kind", [AssetService, Studio, Changes])
+async def test_every_method_names_the_argument_of_another_type(kind: type) -> None:
+    client = Changes("ws") if kind is Changes else kind(address="127.0.0.1:1", token="x")
+    methods = [value for name, value in inspect.getmembers(client, inspect.ismethod) if not name.startswith("_")]
+    assert len(methods) > 6
+    for method in methods:
+        for name in inspect.signature(method).parameters:
+            with pytest.raises(TypeError, match=f"^{name}: .* is wanted, not object$"):
+                await call(method, **{name: object()})
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "said"),
+    [
+        ("create_shot", {"shot_number": 3}, "shot_number: str is wanted, not int"),
+        ("create_shot", {"prompt": 5}, "prompt: str is wanted, not int"),
+        ("create_shot", {"metadata": "{}"}, "metadata: Mapping is wanted, not str"),
+        ("create_shot", {"characters": ID}, "characters: Iterable is wanted, not str"),
+        ("create_shot", {"characters": [ID, 7]}, r"characters\[1\]: str or UUID is wanted, not int"),
+        ("create_shot_take", {"attempt_number": "4"}, "attempt_number: int is wanted, not str"),
+        ("create_shot_take", {"attempt_number": True}, "attempt_number: int is wanted, not bool"),
+        ("create_shot_take", {"selected": "no"}, "selected: bool is wanted, not str"),
+        ("link_take_video", {"duration": "8.2"}, "duration: float is wanted, not str"),
+        ("update_asset", {"url": 1}, "url: str is wanted, not int"),
+        ("list_assets", {"types": 1}, "types: str or Iterable is wanted, not int"),
+        ("get_child_assets", {"relationship_type": 1}, "relationship_type: str is wanted, not int"),
+    ],
+)
+async def test_an_argument_of_another_type_is_told_by_name(method: str, arguments: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=f"^{said}$"):
+        await call(getattr(AssetService("127.0.0.1:1", token="x"), method), **arguments)
+
+
+async def test_a_sequence_is_named_by_text() -> None:
+    with pytest.raises(TypeError, match=r"^sequence_id: str is wanted, not int$"):
+        await call(Studio("127.0.0.1:1", token="x").update_shot, "s1", {}, project_path="/films", sequence_id=1)
+
+
+async def test_a_cost_that_is_no_amount_is_told_by_name() -> None:
+    with pytest.raises(ValueError, match=r"^generation_cost: 'abc' is not an amount$"):
+        await AssetService("127.0.0.1:1", token="x").create_asset("ws", "film", "Film", generation_cost="abc")
+
+
+def test_kinds_of_numbers_that_mean_the_same_are_taken() -> None:
+    changes = Changes("ws")
+    changes.create_shot("Shot", duration_target=3)
+    changes.link_take_video(ID, "https://example.com", Decimal("8.25"))
+    first, second = changes._request(None).changes
+    assert first.create_shot.duration_target_seconds == 3
+    assert second.link_take_video.duration_seconds == 8.25
+
+
+def test_a_batch_takes_no_second_text_for_a_description() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Changes("ws").create_shot("ws", "Shot 1")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [AssetService, BlockingAssetService, Studio])
+@pytest.mark.parametrize("given", ["Jörg", "a\nb", "x" * 65])
+def test_a_client_that_no_server_would_show_is_refused(kind: Any, given: str) -> None:
+    assert kind(client="x" * MAX_CLIENT)
+    with pytest.raises(ValueError, match=r"^client: "):
+        kind(client=given)
+
+
+@pytest.mark.parametrize("kind", [AssetService, BlockingAssetService, Studio])
+@pytest.mark.parametrize("given", ["", "secrät", "secret\n"])
+def test_a_token_that_cannot_be_sent_is_refused_and_not_repeated(kind: Any, given: str) -> None:
+    with pytest.raises(ValueError, match=r"^token: ") as refused:
+        kind(token=given)
+    assert "secr" not in str(refused.value)
 
 
 def test_metadata_keeps_what_json_can_hold() -> None:
@@ -258,6 +340,16 @@ def test_every_call_of_the_contracts_has_its_method() -> None:
     assert len(graph) > 25
     # Python has methods where a page has channels.
     assert graph | studio - {"Invoke"} <= called
+
+
+def test_the_class_says_what_wants_async_for_and_how_a_scene_gets_into_a_film() -> None:
+    told = inspect.cleandoc(AssetService.__doc__ or "")
+    (lists,) = (part for part in told.split("\n\n") if "`async for`" in part)
+    methods = inspect.getmembers(AssetService, inspect.isfunction)
+    pages = {name for name, method in methods if inspect.isasyncgenfunction(inspect.unwrap(method))}
+    assert set(re.findall(r"`(list_\w+)`", lists)) == pages - {"_pages", "batch"}
+    assert "`rules()`" in told
+    assert 'create_relationship(film_id, scene_id, "contains_scene")' in told
 
 
 def test_every_exception_can_be_imported_from_the_package() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services.local.data_folder import held
 from tests.e2e.conftest import REPOSITORY
 from tests.postgres import Database, Server
 from tests.services.cli.conftest import Cli
@@ -70,6 +71,15 @@ def test_people_get_a_line_for_each_finding(doctor: Cli) -> None:
     assert told.code == 0
     assert "✓ versions: " in told.out
     assert "nothing is in the way" in told.out
+
+
+def test_a_shotline_that_runs_already_is_said_and_not_that_nothing_is_in_the_way(doctor: Cli) -> None:
+    with held(doctor.folder / "data"):
+        told = doctor("doctor", "--ports", "auto", "--data", doctor.folder / "data")
+        assert told.code == 0
+        last = told.out.splitlines()[-1]
+        assert last == f"Shotline runs already, as process {os.getpid()}: a second one needs another --data"
+        assert "in the way" not in told.out
 
 
 def test_a_root_that_is_not_there_is_trouble(doctor: Cli) -> None:

@@ -279,6 +279,8 @@ def test_an_address_where_nobody_listens_exits_3(cli: Cli) -> None:
     away = cli("project", "list", "film", "--address", "127.0.0.1:1", "--token", "any")
     assert (away.code, away.out) == (3, "")
     assert "shotline up" in away.errors
+    assert "  127.0.0.1:1: " in away.errors
+    assert "  127.0.0.1:1: " in cli("film", "list", SHOTLINE_ADDRESS="127.0.0.1:1", SHOTLINE_TOKEN="any").errors
 
 
 def test_without_a_local_start_it_exits_3(cli: Cli) -> None:
@@ -321,6 +323,17 @@ def test_address_and_token_come_from_the_environment(cli: Cli, film: Path, shotl
     wrong = cli("project", "list", "film", **{**place, "SHOTLINE_TOKEN": "wrong"})
     assert wrong.code == 1
     assert "UNAUTHENTICATED TOKEN_INVALID" in wrong.errors
+    assert "one of `shotline token create` until it expires" in wrong.errors
+
+
+def test_a_token_of_a_workspace_is_told_which_token_opens_project_folders(cli: Cli, film: Path) -> None:
+    made = cli("token", "create", "--workspace", "harbour", "--data", cli.data)
+    refused = cli("project", "list", "film", "--token", made.out.strip())
+    assert refused.code == 1
+    head, message, remedy = refused.errors.splitlines()
+    assert (head, "belong to no workspace" in message) == ("error: PERMISSION_DENIED PROJECT_NOT_ALLOWED", True)
+    assert remedy.startswith("  remedy: use a token of `shotline token create --all-workspaces`")
+    assert "shotline up --root" in cli("project", "list", "/").errors
 
 
 def test_the_data_folder_comes_from_the_environment(cli: Cli, film: Path, shotline: Shotline) -> None:

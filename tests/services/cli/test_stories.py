@@ -29,6 +29,8 @@ MARKET = {
     ],
 }
 
+RAIN = {"shot_id": 7, "video_prompt": "Rain."}
+
 
 def film(**changes: object) -> FilmDocument:
     text = json.dumps({**MARKET, **changes})
@@ -127,6 +129,11 @@ def test_characters_that_are_listed_are_taken_as_they_are() -> None:
     assert json.loads(tomas.metadata) == {"voice": "low"}
 
 
+def test_each_scene_may_count_its_shots_anew_and_have_none() -> None:
+    document = film(scenes=[{"shots": [RAIN]}, {"shots": [RAIN]}, {"shots": []}])
+    assert (names(document, "shot"), len(names(document, "scene"))) == (["Shot 7", "Shot 7"], 3)
+
+
 def test_a_digest_is_of_the_content_and_not_of_its_layout() -> None:
     digests = {story.digest(film_document.parse(json.dumps(MARKET, indent=indent))) for indent in (None, 4)}
     digests.add(story.digest(film_document.parse(json.dumps({**MARKET, "more": 1}))))
@@ -138,6 +145,13 @@ def test_a_digest_is_of_the_content_and_not_of_its_layout() -> None:
     [
         ({"scenes": None}, "/scenes: must be a list"),
         ({"scenes": [5]}, "/scenes/0: must be a JSON object"),
+        ({"scenes": []}, "/scenes: has no shot"),
+        ({"scenes": [{"shots": []}, {"shots": []}]}, "/scenes: has no shot"),
+        ({"scenes": [{"shots": [{"first_frame": 5}]}]}, "/scenes/0/shots/0/first_frame: must be a string"),
+        ({"scenes": [{"shots": [RAIN, {"video_prompt": None}]}]}, "/scenes/0/shots/1/video_prompt: must be a string"),
+        ({"scenes": [{"shots": [{"shot_id": 1, "video_promt": "Rain."}]}]}, "/scenes/0/shots/0: has no prompt"),
+        ({"scenes": [{"shots": [{"first_frame": " "}]}]}, "/scenes/0/shots/0: has no prompt"),
+        ({"scenes": [{"shots": [RAIN, RAIN]}]}, "/scenes/0/shots/1/shot_id: another shot of the scene is 7, too"),
         ({"scenes": [{"shots": {}}]}, "/scenes/0/shots: must be a list"),
         ({"scenes": [{"shots": ["x"]}]}, "/scenes/0/shots/0: must be a JSON object"),
         ({"scenes": [{"shots": [{"characters": 5}]}]}, "/scenes/0/shots/0/characters: must be a list of names"),

@@ -131,9 +131,10 @@ def test_migrate_by_option_or_variable_and_twice(url: str) -> None:
 def test_migrate_without_a_url_is_about_our_own(tmp_path: Path) -> None:
     data = tmp_path / "data"
     done = migrate("--data", data)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout) == (0, f"the new database of {data} is the newest\n"), done.stderr
     assert {path.name for path in data.iterdir()} == {"app_password", "logs", "postgres", "up.lock"}
     assert os.listdir(data / "logs") == ["postgres.log"]
+    assert migrate("--data", data).stdout == f"the schema of the database of {data} is the newest\n"
 
 
 def test_migrate_says_in_one_line_what_is_wrong() -> None:

@@ -48,7 +48,7 @@ def create_asset(
         name=name,
         metadata_json=json_text(metadata),
         url=url,
-        duration_seconds=seconds(duration),
+        duration_seconds=seconds("duration", duration),
         generation_cost=money(generation_cost),
     )
 
@@ -76,7 +76,7 @@ def update_asset(
     if duration is None:
         request.clear_duration = True
     elif duration is not UNCHANGED:
-        request.duration_seconds = _finite(duration)
+        request.duration_seconds = _finite("duration", duration)
     if generation_cost is not UNCHANGED:
         request.generation_cost = money(generation_cost) or ""
     return request
@@ -156,6 +156,7 @@ def move_relationship(
 
 def create_shot(
     name: str,
+    *,
     description: str | None = None,
     shot_number: str | None = None,
     camera_angle: str | None = None,
@@ -174,7 +175,7 @@ def create_shot(
         description=description,
         shot_number=shot_number,
         camera_angle=camera_angle,
-        duration_target_seconds=seconds(duration_target),
+        duration_target_seconds=seconds("duration_target", duration_target),
         prompt=prompt,
         metadata_json=json_text(metadata),
         parent_asset_id=_id_or_none(parent_id) or "",
@@ -221,7 +222,7 @@ def create_shot_take(
         attempt_number=attempt_number,
         selected=selected,
         generation_params_json=json_text(generation_params),
-        quality_score=seconds(quality_score),
+        quality_score=seconds("quality_score", quality_score),
         director_notes=director_notes,
         generation_cost=money(generation_cost),
         name=name or "",
@@ -241,7 +242,7 @@ def link_take_video(
     return pb.LinkTakeVideoRequest(
         take_id=id_text(take_id),
         url=video_url,
-        duration_seconds=seconds(duration),
+        duration_seconds=seconds("duration", duration),
         metadata_json=json_text(video_metadata),
         name=name or "",
         generation_cost=money(generation_cost),
@@ -273,23 +274,23 @@ def id_text(given: Id) -> str:
 
 
 def money(given: Money | None) -> str | None:
-    """An amount as decimal text. A float means what it prints: 0.1 is "0.1"."""
+    """A generation_cost as decimal text. A float means what it prints: 0.1 is "0.1"."""
     if given is None:
         return None
     if isinstance(given, bool) or not isinstance(given, (Decimal, str, int, float)):
-        raise TypeError(f"an amount is a Decimal, str, int or float, not {type(given).__name__}")
+        raise TypeError(f"generation_cost: an amount is a Decimal, str, int or float, not {type(given).__name__}")
     try:
         amount = given if isinstance(given, Decimal) else Decimal(repr(given) if isinstance(given, float) else given)
     except InvalidOperation:
-        raise ValueError(f"{given!r} is not an amount") from None
+        raise ValueError(f"generation_cost: {given!r} is not an amount") from None
     if not amount.is_finite() or amount.adjusted() > _MAX_EXPONENT or -int(amount.as_tuple().exponent) > _MAX_EXPONENT:
-        raise ValueError(f"{given!r} is not an amount")
+        raise ValueError(f"generation_cost: {given!r} is not an amount")
     return format(amount, "f")
 
 
-def seconds(given: float | None) -> float | None:
-    """A number that may be absent."""
-    return None if given is None else _finite(given)
+def seconds(name: str, given: float | None) -> float | None:
+    """A number that may be absent; `name` is the argument's."""
+    return None if given is None else _finite(name, given)
 
 
 def json_text(given: Mapping[str, Any] | None) -> str:
@@ -336,11 +337,11 @@ def _name(given: object) -> str:
     return text[1 : text.rindex(":")]
 
 
-def _finite(given: float) -> float:
+def _finite(name: str, given: float) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float, Decimal)):
-        raise TypeError(f"a number is wanted, not {type(given).__name__}")
+        raise TypeError(f"{name}: a number is wanted, not {type(given).__name__}")
     if not math.isfinite(given):
-        raise ValueError(f"{given} is not a number")
+        raise ValueError(f"{name}: {given} is not a number")
     return float(given)
 
 

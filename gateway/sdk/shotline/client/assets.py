@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.client import asking, reading
+from shotline.client.arguments import checks_arguments
 from shotline.client.asking import UNCHANGED, NotChanged
 from shotline.client.calls import Calls
 from shotline.client.errors import Conflict, ShotlineError
@@ -25,6 +26,7 @@ from shotline.client.shapes import (
 _BATCH = 1_000  # ids that one call takes
 
 
+@checks_arguments
 class AssetCalls(Calls):
     """Calls about assets of any type."""
 
@@ -43,7 +45,8 @@ class AssetCalls(Calls):
     ) -> str:
         """Make an asset; its id. The workspace comes to be when something is first made in it.
 
-        asset_type: such as "character_ref"; `rules()` lists them. "script" is another name of "text".
+        asset_type: such as "character_ref"; `rules()` lists them. "script" is another name of "text". A scene comes
+            into its film by `create_relationship(film_id, scene_id, "contains_scene")`.
         duration: seconds.
         generation_cost: in the workspace's currency.
         Raises InvalidArgument, PermissionDenied.

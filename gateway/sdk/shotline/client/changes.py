@@ -7,6 +7,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.client import asking, reading
+from shotline.client.arguments import checked, checks_arguments
 from shotline.client.calls import Calls
 from shotline.client.connection import Patience
 from shotline.client.shapes import GraphChange, Id, Result
@@ -19,6 +20,8 @@ _MAKING = frozenset({"create_asset", "create_relationship", "create_shot", "crea
 
 
 def _adding(kind: str, ask: Callable[Arguments, Request]) -> Callable[Concatenate["Changes", Arguments], str]:
+    ask = checked(ask)
+
     def add(self: "Changes", /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> str:
         return self._add(kind, ask(*args, **kwargs))
 
@@ -54,6 +57,7 @@ class Changes:
     link_take_video = _adding("link_take_video", asking.link_take_video)
     select_take = _adding("select_take", asking.select_take)
 
+    @checked
     def __init__(self, workspace_id: str) -> None:
         self.workspace_id = workspace_id
         self.results: dict[str, Result] = {}  # by temporary id, once the changes are made
@@ -89,6 +93,7 @@ class Changes:
         }
 
 
+@checks_arguments
 class ChangeCalls(Calls):
     """Calls about many changes."""
 

@@ -1,8 +1,9 @@
 """The way to Shotline: where it is, how to get in, and to try again until it answers.
 
-Address and token come from the constructor, else from SHOTLINE_ADDRESS and SHOTLINE_TOKEN, else from the file of the
-local start in its data folder (SHOTLINE_DATA, if not the usual one). The local start's token is sent to its own address
-only. A Shotline that was started again, at another port and with another token, is found by the same file.
+Address and token come from the constructor, else from SHOTLINE_ADDRESS and SHOTLINE_TOKEN (empty: as if not set), else
+from the file of the local start in its data folder (SHOTLINE_DATA, if not the usual one). The local start's token is
+sent to its own address only. A Shotline that was started again, at another port and with another token, is found by the
+same file.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import grpc.aio
 from shotline.client import errors
+from shotline.client.arguments import checked
 
 from services.kernel.faults import Code, Fault
 from services.runtime import local_address, status
@@ -24,6 +26,7 @@ from services.runtime.channels import open_channel, service_config
 TIMEOUT = 30.0  # seconds for a call with all its tries, where the caller states none
 FIRST_PATIENCE = 5.0  # seconds to wait for a Shotline that has not answered this client yet
 NAME = "shotline-sdk"  # what this client calls itself in the change log
+_MOST_CLIENT = 64  # characters of that name: servers take no notice of longer ones
 _LEAST_PAUSE, _MOST_PAUSE = 0.05, 2.0  # seconds between two tries
 
 Stub = TypeVar("Stub")
@@ -46,6 +49,7 @@ class Connection(Generic[Stub]):
     stub: makes the stub from a channel.
     """
 
+    @checked
     def __init__(
         self,
         package: str,
@@ -56,6 +60,12 @@ class Connection(Generic[Stub]):
         timeout: float,
         client: str,
     ) -> None:
+        if token == "":
+            raise ValueError("token: it is empty; None stands for SHOTLINE_TOKEN or the local start's")
+        _sendable("token", token or "")
+        _sendable("client", client)
+        if len(client) > _MOST_CLIENT:
+            raise ValueError(f"client: at most {_MOST_CLIENT} characters, not {len(client)}")
         self._package = package
         self._make_stub = stub
         self._address = address
@@ -231,10 +241,17 @@ class Patience:
         await asyncio.sleep(pause)
 
 
+def _sendable(name: str, text: str) -> None:
+    """Raises ValueError for what no header holds; it does not repeat the text, which may be secret."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(f"{name}: only printable ASCII characters can be sent")
+
+
 def _find(address: str | None, token: str | None) -> Place:
     """Where Shotline is. Raises Unavailable where none is known."""
     address = address or os.environ.get("SHOTLINE_ADDRESS")
     token = token or os.environ.get("SHOTLINE_TOKEN") or None
+    _sendable("SHOTLINE_TOKEN", token or "")
     if address and "//" in address.removeprefix("dns:///"):
         raise ValueError(f"{address!r} is not a gRPC address such as 127.0.0.1:50050")
     data = os.environ.get("SHOTLINE_DATA")

@@ -17,7 +17,8 @@
     └── Internal             a bug of the server; `details["error_id"]` finds it in the log
 
 Programs decide by the class and by `reason`, which is stable: the ErrorReason of the contract. A value that cannot be
-sent at all (a cost that is not a number, NaN in metadata) is a plain ValueError or TypeError, before anything is sent.
+sent at all (a cost that is not a number, NaN in metadata) is a plain ValueError, and an argument of another type a
+TypeError that names it, before anything is sent.
 """
 
 import json

@@ -4,10 +4,12 @@ from collections.abc import AsyncGenerator
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.client import asking, reading
+from shotline.client.arguments import checks_arguments
 from shotline.client.calls import Calls
 from shotline.client.shapes import FilmCost, FilmShot, FilmStructure, Id
 
 
+@checks_arguments
 class FilmCalls(Calls):
     """Calls about films, and about scenes as if they were films."""
 

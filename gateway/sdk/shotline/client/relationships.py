@@ -5,10 +5,12 @@ from typing import Any
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.client import asking, reading
+from shotline.client.arguments import checks_arguments
 from shotline.client.calls import Calls
 from shotline.client.shapes import Id, RelatedAsset, Relationship
 
 
+@checks_arguments
 class RelationshipCalls(Calls):
     """Calls about typed edges between assets."""
 
@@ -25,6 +27,7 @@ class RelationshipCalls(Calls):
     ) -> str:
         """Relate two assets of one workspace; the relationship's id.
 
+        relationship_type: such as "contains_scene" for a scene of a film; `rules()` lists them with what they join.
         sequence: place among the parent's children of this type, from 1; without it, the end where the type is ordered.
         Of a "generation_attempt" it is the attempt number.
         Raises NotFound, AlreadyExists (the edge, or the place), InvalidArgument (types that the rules do not allow),

@@ -18,6 +18,16 @@ class AssetService(AssetCalls, RelationshipCalls, ShotCalls, FilmCalls, ChangeCa
         asset_service = AssetService()
         shot_id = await asset_service.create_shot(workspace_id="ws-123", name="Shot 1")
 
+    The types of assets and of relationships, with what may be related to what, are what `rules()` gives. A film
+    contains scenes and shots, a scene shots and scenes: `create_shot(…, parent_id=scene_id)` for a shot, and for a
+    scene
+
+        scene_id = await asset_service.create_asset("ws-123", "scene", "Morning")
+        await asset_service.create_relationship(film_id, scene_id, "contains_scene")
+
+    `list_assets`, `list_deleted_assets` and `list_film_shots` come page by page and want `async for`, `watch_changes`
+    too; all other lists are awaited and whole.
+
     Nothing happens before the first await, which opens the connection. Every change carries a request id, made once
     per call, so that a call that is tried again is made once; give `request_id` to carry it over a crash of your own.
     Ids are taken as str or UUID and given as str. Failures are the exceptions of `shotline.client.errors`.
@@ -37,9 +47,10 @@ class AssetService(AssetCalls, RelationshipCalls, ShotCalls, FilmCalls, ChangeCa
             are a TypeError: the service owns its database.
         address: host:port of Shotline's gateway, or of the asset graph itself. Default: SHOTLINE_ADDRESS, else where
             the local start runs.
-        token: default: SHOTLINE_TOKEN, else the local start's.
+        token: default: SHOTLINE_TOKEN, else the local start's. An empty one is a ValueError, never the default.
         timeout: seconds for a call with all its tries, where the call states none.
-        client: what this program calls itself in the change log; at most 64 plain characters.
+        client: what this program calls itself in the change log; at most 64 printable ASCII characters, else a
+            ValueError.
         """
         if db is not None and not isinstance(db, str):
             raise TypeError(

@@ -5,11 +5,13 @@ from typing import Any
 
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.client import asking, reading
+from shotline.client.arguments import checks_arguments
 from shotline.client.asking import UNCHANGED, NotChanged
 from shotline.client.calls import Calls
 from shotline.client.shapes import Id, Linked, Money, Selection, ShotMetrics, ShotStructure, Take, Unlinked
 
 
+@checks_arguments
 class ShotCalls(Calls):
     """Calls about shots and takes."""
 
@@ -40,17 +42,17 @@ class ShotCalls(Calls):
         """
         request = asking.create_shot(
             name,
-            description,
-            shot_number,
-            camera_angle,
-            duration_target,
-            prompt,
-            metadata,
-            parent_id,
-            characters,
-            audios,
-            scripts,
-            assets,
+            description=description,
+            shot_number=shot_number,
+            camera_angle=camera_angle,
+            duration_target=duration_target,
+            prompt=prompt,
+            metadata=metadata,
+            parent_id=parent_id,
+            characters=characters,
+            audios=audios,
+            scripts=scripts,
+            assets=assets,
         )
         request.workspace_id = workspace_id
         request.request_id = asking.request_id(request_id)

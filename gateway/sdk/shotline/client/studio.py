@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from shotline.client import asking, reading, studio_reading
+from shotline.client.arguments import checks_arguments
 from shotline.client.asking import UNCHANGED, NotChanged
 from shotline.client.connection import NAME, TIMEOUT, Connection, Patience
 from shotline.client.shapes import Id, UpdateMode
@@ -46,6 +47,7 @@ class StudioWatch(Following[StudioChange, Places]):
         return self._position
 
 
+@checks_arguments
 class Studio:
     """One address for an editor or a script: shots wherever they live, sequences, films, and what changes.
 
@@ -63,9 +65,10 @@ class Studio:
     ) -> None:
         """
         address: host:port of Shotline's gateway. Default: SHOTLINE_ADDRESS, else where the local start runs.
-        token: default: SHOTLINE_TOKEN, else the local start's.
+        token: default: SHOTLINE_TOKEN, else the local start's. An empty one is a ValueError, never the default.
         timeout: seconds for a call with all its tries, where the call states none.
-        client: what this program calls itself in histories; at most 64 plain characters.
+        client: what this program calls itself in histories; at most 64 printable ASCII characters, else a
+            ValueError.
         """
         self._connection = Connection(
             "shotline.studio.v1", StudioServiceStub, address=address, token=token, timeout=timeout, client=client
