@@ -46,7 +46,7 @@ def kill_all(shotline: Shotline) -> None:
 def kill_parent(shotline: Shotline) -> None:
     """The children end by themselves: nobody writes or holds a port behind the next start's back."""
     children = shotline.kill_parent()
-    assert len(children) == 2
+    assert len(children) == 3  # gateway, sequence files, asset graph
     wait_for(lambda: not any(map(is_running, children)), "the children of a killed parent end")
     shotline.start()
 
