@@ -173,7 +173,7 @@ def _edits(story: Story, editor: Editor, project: Path, file: Path) -> None:
     story.shows(json.dumps({"generation": new}, indent=2, ensure_ascii=False))
     story.promise(answer.status == 200 and new["prompt"] == _PROMPT, "the answer is the shot with its new prompt")
     for name, said in (("model", "is"), ("parameters", "are"), ("negativePrompt", "is")):
-        story.promise(new[name] == old[name], f"{name} {said} still there")
+        story.promise(new.get(name) == old[name], f"{name} {said} still there")
     after = file.read_text()
     story.shows("\nthe file, before and after:")
     changed = [
