@@ -7,9 +7,10 @@ import grpc
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc as pb_grpc
 
-from gateway.backends.remote import answer, identified, stream
+from gateway.backends.remote import identified
 from gateway.graph_json import asset_json
 from services.kernel.faults import Current, Fault
+from services.runtime.calls import answer, stream
 
 
 class AssetGraph(Protocol):

@@ -8,8 +8,9 @@ from google.protobuf.message import Message
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as pb
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as pb_grpc
 
-from gateway.backends.remote import answer, identified, stream
+from gateway.backends.remote import identified
 from services.kernel.faults import Current, Fault
+from services.runtime.calls import answer, stream
 
 Response = TypeVar("Response", bound=Message)
 OfShot = (

@@ -4,23 +4,19 @@ A sequence id `-` means project.json: its regular shots, and its versions. All c
 """
 
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TypeVar
 
 import grpc.aio
-from google.protobuf.message import Message
 from shotline.sequence_file.v1 import sequence_file_service_pb2 as files
 from shotline.sequence_file.v1 import sequence_file_service_pb2_grpc as files_grpc
 
 from services.kernel.faults import Fault
-from services.runtime import status
+from services.runtime.calls import answer, pages, stream
 
 PROJECT_FILE = "-"  # in the place of a sequence's id
 _READINGS = 3
 _SETTLED = 0.1  # seconds without a change after which a watch says that it has told everything
-
-Answer = TypeVar("Answer", bound=Message)
 
 
 class Client:
@@ -36,17 +32,14 @@ class Client:
         request = files.ListSequencesRequest(project_path=project, view=files.SEQUENCE_VIEW_BASIC)
         found: list[files.Sequence] = []
         unreachable: list[files.UnreachableSequence] = []
-        while True:
-            page = await _answer(self._files.ListSequences(request))
+        async for page in pages(self._files.ListSequences, request):
             found.extend(page.sequences)
             unreachable.extend(page.unreachable)
-            if not page.next_page_token:
-                return found, unreachable
-            request.page_token = page.next_page_token
+        return found, unreachable
 
     async def sequence(self, project: str, sequence_id: str) -> files.Sequence:
         """One sequence with its document."""
-        return await _answer(
+        return await answer(
             self._files.GetSequence(files.GetSequenceRequest(project_path=project, sequence_id=sequence_id))
         )
 
@@ -65,17 +58,14 @@ class Client:
         """What stands in project.json, all pages in one."""
         request = files.ListProjectShotsRequest(project_path=project)
         whole = files.ListProjectShotsResponse()
-        while True:
-            page = await _answer(self._files.ListProjectShots(request))
+        async for page in pages(self._files.ListProjectShots, request):
             whole.MergeFrom(page)
-            if not page.next_page_token:
-                return whole
-            request.page_token = page.next_page_token
+        return whole
 
     async def shot(self, project: str, sequence_id: str, shot_id: str) -> files.Shot:
         """One shot of a sequence; with `-`, wherever it stands."""
         request = files.GetShotRequest(project_path=project, sequence_id=_id(sequence_id), shot_id=shot_id)
-        return await _answer(self._files.GetShot(request))
+        return await answer(self._files.GetShot(request))
 
     # Changing shots.
 
@@ -86,10 +76,10 @@ class Client:
         mode = files.UPDATE_MODE_REPLACE_TOP_LEVEL if replace else files.UPDATE_MODE_MERGE_PATCH
         edit = {"shot_id": shot_id, "updates_json": updates_json, "etag": etag, "request_id": _request_id()}
         if sequence_id == PROJECT_FILE:
-            return await _answer(
+            return await answer(
                 self._files.UpdateProjectShot(files.UpdateProjectShotRequest(project_path=project, mode=mode, **edit))
             )
-        return await _answer(
+        return await answer(
             self._files.UpdateShot(
                 files.UpdateShotRequest(project_path=project, sequence_id=sequence_id, mode=mode, **edit)
             )
@@ -99,7 +89,7 @@ class Client:
         self, project: str, sequence_id: str, document: str, place: files.ShotPlace | None
     ) -> files.Shot:
         """Put a new shot into a sequence."""
-        return await _answer(
+        return await answer(
             self._files.CreateShot(
                 files.CreateShotRequest(
                     project_path=project,
@@ -115,7 +105,7 @@ class Client:
         self, project: str, sequence_id: str, shot_id: str, to: str, place: files.ShotPlace | None, etag: str
     ) -> files.Shot:
         """Move a shot; `to` empty: within its sequence."""
-        return await _answer(
+        return await answer(
             self._files.MoveShot(
                 files.MoveShotRequest(
                     project_path=project,
@@ -131,7 +121,7 @@ class Client:
 
     async def delete_shot(self, project: str, sequence_id: str, shot_id: str, etag: str) -> int:
         """Take a shot out of its sequence; the revision."""
-        answer = await _answer(
+        deleted = await answer(
             self._files.DeleteShot(
                 files.DeleteShotRequest(
                     project_path=project,
@@ -142,13 +132,13 @@ class Client:
                 )
             )
         )
-        return answer.revision
+        return deleted.revision
 
     # Changing sequences.
 
     async def create_sequence(self, project: str, sequence_id: str, document: str) -> files.Sequence:
         """Make a sequence; an empty id: the next free number."""
-        return await _answer(
+        return await answer(
             self._files.CreateSequence(
                 files.CreateSequenceRequest(
                     project_path=project, sequence_id=sequence_id, document_json=document, request_id=_request_id()
@@ -158,7 +148,7 @@ class Client:
 
     async def update_sequence(self, project: str, sequence_id: str, updates_json: str, etag: str) -> files.Sequence:
         """Change a sequence's own members."""
-        return await _answer(
+        return await answer(
             self._files.UpdateSequence(
                 files.UpdateSequenceRequest(
                     project_path=project,
@@ -172,7 +162,7 @@ class Client:
 
     async def reorder(self, project: str, sequence_ids: Sequence[str]) -> files.ReorderSequencesResponse:
         """Give the sequences another playing order."""
-        return await _answer(
+        return await answer(
             self._files.ReorderSequences(
                 files.ReorderSequencesRequest(project_path=project, sequence_ids=sequence_ids, request_id=_request_id())
             )
@@ -180,14 +170,14 @@ class Client:
 
     async def delete_sequence(self, project: str, sequence_id: str, etag: str) -> int:
         """Move a sequence to the trash; the revision."""
-        answer = await _answer(
+        deleted = await answer(
             self._files.DeleteSequence(
                 files.DeleteSequenceRequest(
                     project_path=project, sequence_id=sequence_id, etag=etag, request_id=_request_id()
                 )
             )
         )
-        return answer.revision
+        return deleted.revision
 
     # History.
 
@@ -195,18 +185,17 @@ class Client:
         """The versions of a file, newest first, and the file's path in the project."""
         request = files.ListVersionsRequest(project_path=project, sequence_id=_id(sequence_id), shot_id=shot_id)
         found: list[files.Version] = []
-        while True:
-            page = await _answer(self._files.ListVersions(request))
+        file = ""
+        async for page in pages(self._files.ListVersions, request):
             found.extend(page.versions)
-            if not page.next_page_token:
-                return found, page.file
-            request.page_token = page.next_page_token
+            file = page.file
+        return found, file
 
     async def differences(
         self, project: str, sequence_id: str, earlier: int, later: int | None, shot_id: str
     ) -> files.DiffVersionsResponse:
         """What is different between two versions; `later` None: the file as it is."""
-        return await _answer(
+        return await answer(
             self._files.DiffVersions(
                 files.DiffVersionsRequest(
                     project_path=project,
@@ -222,7 +211,7 @@ class Client:
         self, project: str, sequence_id: str, revision: int, shot_id: str, etag: str
     ) -> files.RestoreVersionResponse:
         """Bring back a version of a file, or of one shot."""
-        return await _answer(
+        return await answer(
             self._files.RestoreVersion(
                 files.RestoreVersionRequest(
                     project_path=project,
@@ -237,7 +226,7 @@ class Client:
 
     async def trash(self, project: str) -> Sequence[files.TrashedSequence]:
         """The deleted sequences, newest first."""
-        return (await _answer(self._files.ListTrash(files.ListTrashRequest(project_path=project)))).sequences
+        return (await answer(self._files.ListTrash(files.ListTrashRequest(project_path=project)))).sequences
 
     async def deleted(self, project: str, sequence_id: str) -> files.TrashedSequence | None:
         """The sequence, or with `-` project.json, as it is in the trash; None where it is not there."""
@@ -266,21 +255,14 @@ class Client:
                 begun = True
         return found
 
-    async def watch(
+    def watch(
         self, project: str, after: int | None, log_id: str = "", progress_seconds: float = 0.0
     ) -> AsyncGenerator[files.WatchProjectResponse, None]:
         """The changes behind the revision `after` (None: from now on) and where the watch is; see the contract."""
         request = files.WatchProjectRequest(
             project_path=project, after_revision=after, log_id=log_id, progress_seconds=progress_seconds
         )
-        stream = self._files.WatchProject(request)
-        try:
-            async for message in stream:
-                yield message
-        except grpc.aio.AioRpcError as error:
-            raise status.from_rpc_error(error) from None
-        finally:
-            stream.cancel()  # of a stream that has ended, nothing
+        return stream(self._files.WatchProject, request)
 
     async def _all_shots(self, project: str, sequence_id: str) -> tuple[list[files.Shot], str]:
         if sequence_id == PROJECT_FILE:
@@ -288,12 +270,11 @@ class Client:
             return list(listed.shots), listed.etag
         request = files.GetShotsRequest(project_path=project, sequence_id=sequence_id)
         found: list[files.Shot] = []
-        while True:
-            page = await _answer(self._files.GetShots(request))
+        etag = ""
+        async for page in pages(self._files.GetShots, request):
             found.extend(page.shots)
-            if not page.next_page_token:
-                return found, page.etag
-            request.page_token = page.next_page_token
+            etag = page.etag
+        return found, etag
 
 
 def _id(sequence_id: str) -> str:
@@ -303,10 +284,3 @@ def _id(sequence_id: str) -> str:
 
 def _request_id() -> str:
     return str(uuid.uuid4())
-
-
-async def _answer(started: Awaitable[Answer]) -> Answer:
-    try:
-        return await started
-    except grpc.aio.AioRpcError as error:
-        raise status.from_rpc_error(error) from None

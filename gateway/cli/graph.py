@@ -2,23 +2,19 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc.aio
-from google.protobuf.message import Message
 from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc as pb_grpc
 from shotline.studio.v1 import studio_service_pb2 as studio
 from shotline.studio.v1 import studio_service_pb2_grpc as studio_grpc
 
 from services.kernel.faults import Fault
-from services.runtime import status
+from services.runtime.calls import answer, pages, stream
 
 _AT_ONCE = 16  # calls
 _LARGEST_PAGE = 1_000
-
-Answer = TypeVar("Answer", bound=Message)
 
 
 class Graph:
@@ -32,7 +28,7 @@ class Graph:
     async def asset(self, asset_id: str) -> pb.Asset | None:
         """An asset; None where there is none of this id."""
         try:
-            return await _answer(self._graph.GetAsset(pb.GetAssetRequest(id=asset_id)))
+            return await answer(self._graph.GetAsset(pb.GetAssetRequest(id=asset_id)))
         except Fault as fault:
             if fault.reason != "ASSET_NOT_FOUND":
                 raise
@@ -47,13 +43,8 @@ class Graph:
             metadata_contains_json=contains,
             page_size=_LARGEST_PAGE,
         )
-        found: list[pb.Asset] = []
-        while True:
-            page = await _answer(self._graph.ListAssets(request))
-            found += [film for film in page.assets if name in ("", film.name)]
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        listed = pages(self._graph.ListAssets, request)
+        return [film async for page in listed for film in page.assets if name in ("", film.name)]
 
     async def children(self, parent_ids: Sequence[str]) -> list[list[pb.RelatedAsset]]:
         """Of each asset all that it leads to, by type and place."""
@@ -62,32 +53,24 @@ class Graph:
     async def film(self, film_id: str) -> studio.Film:
         """A film with all its shots."""
         request = studio.GetFilmRequest(film_id=film_id, page_size=_LARGEST_PAGE)
-        whole = await _answer(self._studio.GetFilm(request))
-        while whole.next_page_token:
-            request.page_token = whole.next_page_token
-            page = await _answer(self._studio.GetFilm(request))
-            whole.shots.extend(page.shots)
-            whole.next_page_token = page.next_page_token
+        whole = studio.Film()
+        async for page in pages(self._studio.GetFilm, request):
+            whole.MergeFrom(page)
+        whole.ClearField("next_page_token")
         return whole
 
     async def cost(self, film_id: str) -> pb.FilmCost:
         """What a film cost."""
-        return await _answer(self._graph.GetFilmCost(pb.GetFilmCostRequest(film_id=film_id)))
+        return await answer(self._graph.GetFilmCost(pb.GetFilmCostRequest(film_id=film_id)))
 
     async def takes(self, shot_id: str) -> list[pb.Take]:
         """The takes of a shot by attempt number."""
         request = pb.ListShotTakesRequest(shot_id=shot_id, page_size=_LARGEST_PAGE)
-        found: list[pb.Take] = []
-        while True:
-            page = await _answer(self._graph.ListShotTakes(request))
-            found.extend(page.takes)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return [take async for page in pages(self._graph.ListShotTakes, request) for take in page.takes]
 
     async def select(self, shot_id: str, take_id: str) -> studio.Shot:
         """Select a take; an empty id: none."""
-        return await _answer(
+        return await answer(
             self._studio.SelectTake(
                 studio.SelectTakeRequest(shot_id=shot_id, take_id=take_id, request_id=str(uuid.uuid4()))
             )
@@ -95,36 +78,18 @@ class Graph:
 
     async def apply(self, request: pb.ApplyChangesRequest) -> pb.ApplyChangesResponse:
         """Make many changes as one."""
-        return await _answer(self._graph.ApplyChanges(request))
+        return await answer(self._graph.ApplyChanges(request))
 
-    async def changes(
-        self, workspace_id: str, after: int | None = None
-    ) -> AsyncGenerator[pb.WatchChangesResponse, None]:
+    def changes(self, workspace_id: str, after: int | None = None) -> AsyncGenerator[pb.WatchChangesResponse, None]:
         """The changes of a workspace behind a revision (None: from now on), and where the watch is."""
         request = pb.WatchChangesRequest(workspace_id=workspace_id, after_revision=after)
-        stream = self._graph.WatchChanges(request)
-        try:
-            async for message in stream:
-                yield message
-        except grpc.aio.AioRpcError as error:
-            raise status.from_rpc_error(error) from None
-        finally:
-            stream.cancel()  # of a stream that has ended, nothing
+        return stream(self._graph.WatchChanges, request)
 
     async def _children(self, parent_id: str) -> list[pb.RelatedAsset]:
         request = pb.ListChildrenRequest(parent_asset_id=parent_id, page_size=_LARGEST_PAGE)
-        found: list[pb.RelatedAsset] = []
-        while True:
+
+        async def in_turn(request: pb.ListChildrenRequest) -> pb.ListChildrenResponse:
             async with self._turns:
-                page = await _answer(self._graph.ListChildren(request))
-            found.extend(page.children)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+                return await self._graph.ListChildren(request)
 
-
-async def _answer(started: Awaitable[Answer]) -> Answer:
-    try:
-        return await started
-    except grpc.aio.AioRpcError as error:
-        raise status.from_rpc_error(error) from None
+        return [child async for page in pages(in_turn, request) for child in page.children]

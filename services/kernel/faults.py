@@ -86,3 +86,13 @@ class Fault(Exception):
 def invalid_field(field: str, rule: str) -> Fault:
     """INVALID_ARGUMENT naming the request field and the rule that it breaks."""
     return Fault(Code.INVALID_ARGUMENT, "INVALID_FIELD", f"{field}: {rule}", fields={field: rule})
+
+
+def request_id_reused() -> Fault:
+    """One request id, two different changes."""
+    return Fault(
+        Code.INVALID_ARGUMENT,
+        "REQUEST_ID_REUSED",
+        "request_id: was used for another change; make a new one for each change",
+        fields={"request_id": "was used for another change"},
+    )

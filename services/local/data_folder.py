@@ -104,7 +104,7 @@ def holder(path: Path) -> int | None:
     except OSError:
         return None  # no folder, no lock file: nobody
     try:
-        return None if _try(lock) else _pid(lock)
+        return None if try_lock(lock) else _pid(lock)
     finally:
         os.close(lock)
 
@@ -130,7 +130,7 @@ def is_alive(pid: int) -> bool:
 
 def _take(lock: int, path: Path) -> None:
     patience_ends = time.monotonic() + LEFTOVER_PATIENCE
-    while not _try(lock):
+    while not try_lock(lock):
         pid = _pid(lock)
         if pid is not None and is_alive(pid):
             raise DataFolderInUse(
@@ -143,7 +143,8 @@ def _take(lock: int, path: Path) -> None:
         time.sleep(0.05)
 
 
-def _try(lock: int) -> bool:
+def try_lock(lock: int) -> bool:
+    """Lock an open file unless somebody else holds it. Whether it is ours now."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,7 +7,6 @@ whatever was killed, and what files say of a running server is out of date.
 """
 
 import ctypes
-import fcntl
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from services.local.binaries import Binaries, Owner, owner_of, owner_of_new, run_as, usable
 from services.local.cluster import PORT, ROLE, refuse_other_version
+from services.local.data_folder import try_lock
 from services.runtime.process import EXIT_SETTINGS
 from services.runtime.settings import Environment, SettingsError
 
@@ -154,7 +154,7 @@ class _Server:
         """Hold what no other process inherits, to our end: whoever cannot have it must not touch what runs here."""
         mine = self._open("keeper")
         until = time.monotonic() + _KEEPER_PATIENCE
-        while not _try(mine):
+        while not try_lock(mine):
             if self._stopping or time.monotonic() > until:
                 raise SettingsError(
                     f"another start runs the database in {self._settings.folder}: two data folders lead to it, one of "
@@ -169,7 +169,7 @@ class _Server:
     def _take(self, lock: int) -> None:
         """Wait for what a killed start left behind: it is about to end."""
         for order, patience in ((signal.SIGINT, LEFTOVER_PATIENCE), (signal.SIGQUIT, _FORCED_PATIENCE)):
-            if _try(lock):
+            if try_lock(lock):
                 return
             if pid := self._running():
                 with suppress(ProcessLookupError):
@@ -178,7 +178,7 @@ class _Server:
             while time.monotonic() < until:
                 if self._stopping:
                     raise _Stopped
-                if _try(lock):
+                if try_lock(lock):
                     return
                 time.sleep(0.02)
         raise SettingsError(f"a PostgreSQL of an earlier start still runs in {self._settings.folder}; end it first")
@@ -300,14 +300,6 @@ def _end_with(parent: int) -> Callable[[], None] | None:
             os._exit(1)
 
     return ask
-
-
-def _try(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _command_line(pid: int) -> str:

@@ -76,16 +76,6 @@ def too_slow() -> Fault:
     return Fault(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "the work was not done in the time given")
 
 
-def request_id_reused() -> Fault:
-    """One request id, two different changes."""
-    return Fault(
-        Code.INVALID_ARGUMENT,
-        "REQUEST_ID_REUSED",
-        "request_id: was used for another change; make a new one for each change",
-        fields={"request_id": "was used for another change"},
-    )
-
-
 def etag_mismatch(current: Current) -> Fault:
     """Somebody else changed the asset since the caller saw it."""
     return Fault(

@@ -1,6 +1,5 @@
 """The values of the asset graph."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -87,13 +86,3 @@ class Selection:
 
     shot_id: UUID
     take: Take | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Links:
-    """Assets of a shot by relationship type, in the order given."""
-
-    characters: Sequence[UUID] = ()  # uses_character
-    audios: Sequence[UUID] = ()  # uses_audio, bottom layer first
-    scripts: Sequence[UUID] = ()  # uses_script
-    assets: Sequence[UUID] = ()  # uses_asset

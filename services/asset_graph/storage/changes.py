@@ -12,7 +12,7 @@ from services.asset_graph.domain.ports import Where, Work
 from services.asset_graph.storage.change_graph import PostgresGraph
 from services.asset_graph.storage.database import Database
 from services.asset_graph.storage.trouble import AnsweredBefore
-from services.kernel.faults import Fault
+from services.kernel.faults import Fault, request_id_reused
 
 MOST_TRIES = 5
 _LONGEST_PAUSE = 0.05  # seconds before the second try; twice as long before each further one
@@ -72,7 +72,7 @@ class PostgresChanges:
         if row is None:
             return None
         if row["digest"] != digest:
-            raise faults.request_id_reused()
+            raise request_id_reused()
         answer: bytes = row["answer"]
         return answer
 

@@ -190,16 +190,6 @@ def revision_too_old(oldest: int, revision: int, log_id: str) -> Fault:
     )
 
 
-def request_id_reused() -> Fault:
-    """One request id, two different changes."""
-    return Fault(
-        Code.INVALID_ARGUMENT,
-        "REQUEST_ID_REUSED",
-        "request_id: was used for another change; make a new one for each change",
-        fields={"request_id": "was used for another change"},
-    )
-
-
 def lock_timeout(file: str) -> Fault:
     """The file's lock was held past the deadline."""
     return Fault(

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
-from services.kernel.faults import Fault
-from services.sequence_file.domain import faults
+from services.kernel.faults import Fault, request_id_reused
 from services.sequence_file.domain.changes import FileChange, What
 from services.sequence_file.domain.content import Taken
 from services.sequence_file.domain.document import Document
@@ -122,7 +121,7 @@ class Answers:
     def _answered(self, change: Change, request: Request) -> Callable[[int, str], None] | None:
         if seen := self._by_request.get(request.id):
             if seen[0].fingerprint != request.fingerprint:
-                raise faults.request_id_reused()
+                raise request_id_reused()
             return self._answer(change, seen[1])
         outcome = self._log.answer(request)
         return None if outcome is None else lambda _, __: change.future.set_result(outcome)

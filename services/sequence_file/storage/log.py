@@ -29,7 +29,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 
-from services.kernel.faults import Fault
+from services.kernel.faults import Fault, request_id_reused
 from services.sequence_file.domain import faults
 from services.sequence_file.domain.changes import Change
 from services.sequence_file.domain.ports import Outcome, Request
@@ -235,7 +235,7 @@ class Log:
             return None
         made = line.batch.made[spot.index]
         if made.request and made.request.fingerprint != request.fingerprint:
-            raise faults.request_id_reused()
+            raise request_id_reused()
         if made.outcome is None or not made.files:
             return made.outcome
         before = sum(1 for each in line.batch.made[: spot.index] if each.files)

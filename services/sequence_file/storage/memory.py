@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from services.kernel.faults import Fault
+from services.kernel.faults import Fault, request_id_reused
 from services.sequence_file.domain import diff, faults, identity, summary
 from services.sequence_file.domain.changes import Change, FileChange, Trashed, Version, What
 from services.sequence_file.domain.document import Document, parse_project, parse_sequence
@@ -286,7 +286,7 @@ def _answered(log: _Log, request: Request | None) -> Outcome | None:
         return None
     before, outcome = log.answers[request.id]
     if before.fingerprint != request.fingerprint:
-        raise faults.request_id_reused()
+        raise request_id_reused()
     return outcome
 
 

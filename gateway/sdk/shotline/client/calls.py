@@ -1,29 +1,14 @@
 """What all calls of the asset graph share."""
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import grpc.aio
 from shotline.asset_graph.v1.asset_graph_service_pb2_grpc import AssetGraphServiceStub
-from shotline.client.connection import Connection
-
-
-class Page(Protocol):
-    """A page of a list."""
-
-    next_page_token: str
-
-
-class PageRequest(Protocol):
-    """A request of a page."""
-
-    page_token: str
-
+from shotline.client.connection import Connection, PageAsked, PageFound
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-PageAsked = TypeVar("PageAsked", bound=PageRequest)
-PageFound = TypeVar("PageFound", bound=Page)
 
 
 class Calls:
@@ -40,16 +25,11 @@ class Calls:
     ) -> Answer:
         return await self._connection.call(pick, request, timeout)
 
-    async def _pages(
+    def _pages(
         self,
         pick: Callable[[AssetGraphServiceStub], "grpc.aio.UnaryUnaryMultiCallable[PageAsked, PageFound]"],
         request: PageAsked,
         timeout: float | None,
     ) -> AsyncGenerator[PageFound, None]:
         """All pages; the timeout is for each."""
-        while True:
-            page = await self._connection.call(pick, request, timeout)
-            yield page
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+        return self._connection.pages(pick, request, timeout)

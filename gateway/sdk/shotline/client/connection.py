@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc.aio
 from shotline.client import errors
@@ -32,6 +32,22 @@ _LEAST_PAUSE, _MOST_PAUSE = 0.05, 2.0  # seconds between two tries
 Stub = TypeVar("Stub")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+
+
+class PageRequest(Protocol):
+    """A request of a page."""
+
+    page_token: str
+
+
+class Page(Protocol):
+    """A page of a list."""
+
+    next_page_token: str
+
+
+PageAsked = TypeVar("PageAsked", bound=PageRequest)
+PageFound = TypeVar("PageFound", bound=Page)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +110,20 @@ class Connection(Generic[Stub]):
         except errors.ShotlineError as error:
             error.request_id = getattr(request, "request_id", "") or None
             raise
+
+    async def pages(
+        self,
+        pick: Callable[[Stub], "grpc.aio.UnaryUnaryMultiCallable[PageAsked, PageFound]"],
+        request: PageAsked,
+        timeout: float | None,
+    ) -> AsyncGenerator[PageFound, None]:
+        """All pages of a list, each as `call` gives it; the timeout is for each."""
+        while True:
+            page = await self.call(pick, request, timeout)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     async def stream(
         self,

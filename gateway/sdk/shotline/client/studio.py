@@ -118,32 +118,25 @@ class Studio:
         """The shots of a sequence in order, all pages. Raises NotFound, FailedPrecondition (an unreadable file)."""
         request = pb.GetShotsRequest(project_path=os.fspath(project_path), sequence_id=sequence_id)
         found: SequenceShots = {"shots": [], "etag": ""}
-        while True:
-            page = await self._connection.call(lambda stub: stub.GetShots, request, timeout)
+        async for page in self._connection.pages(lambda stub: stub.GetShots, request, timeout):
             found["shots"].extend(map(studio_reading.shot, page.shots))
             found["etag"] = page.etag
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def get_all_sequences(self, project_path: Folder, *, timeout: float | None = None) -> Sequences:
         """The sequences of a project in playing order, all pages, and the unreadable files. Raises NotFound."""
         request = pb.GetAllSequencesRequest(project_path=os.fspath(project_path))
         found: Sequences = {"sequences": [], "unreachable": []}
-        while True:
-            page = await self._connection.call(lambda stub: stub.GetAllSequences, request, timeout)
+        async for page in self._connection.pages(lambda stub: stub.GetAllSequences, request, timeout):
             found["sequences"].extend(map(studio_reading.sequence, page.sequences))
             found["unreachable"].extend(map(studio_reading.unreachable, page.unreachable))
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def get_film(self, film_id: Id, *, timeout: float | None = None) -> StudioFilm:
         """A film of the asset graph with its shots in playing order, each as `get_shot` gives it. Raises NotFound."""
         request = pb.GetFilmRequest(film_id=asking.id_text(film_id))
         found: StudioFilm | None = None
-        while True:
-            page = await self._connection.call(lambda stub: stub.GetFilm, request, timeout)
+        async for page in self._connection.pages(lambda stub: stub.GetFilm, request, timeout):
             if found is None:
                 found = {
                     "film": reading.asset_of_json(json.loads(page.document_json)),
@@ -153,9 +146,8 @@ class Studio:
                     "shot_count": page.shot_count,
                 }
             found["shots"].extend(map(studio_reading.film_shot, page.shots))
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        assert found is not None  # a list has at least one page
+        return found
 
     async def select_take(
         self,
