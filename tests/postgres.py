@@ -172,6 +172,32 @@ def apart(work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         return executor.submit(lambda: asyncio.run(work())).result()
 
 
+def value(url: str, query: str) -> object:
+    """The one value that a query gives."""
+
+    async def ask() -> object:
+        connection = await asyncpg.connect(url, timeout=10)
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
+
+    return apart(ask)
+
+
+def shotline_command(*words: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `shotline …` to its end, with these variables and none of the developer's own."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "services.local.command", *map(str, words)],
+        cwd=REPOSITORY,
+        env={**without_settings(), **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @contextmanager
 def running(version: str, **settings: str) -> Iterator[Server]:
     """A server for as long as the block lasts: a test that kills it needs one for itself."""

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from tests import given
 from tests.e2e import projects
 from tests.e2e.ipc import Envelope, Ipc
 from tests.postgres import Database, without_settings
@@ -162,15 +163,13 @@ def wait_for(condition: Callable[[], object], what: str, timeout: float = 20.0) 
 Starter = Callable[..., Shotline]
 
 
-@pytest.fixture
-def start(tmp_path: Path, embedded_database: Database) -> Iterator[Starter]:
-    """Starts Shotlines that one test has for itself: `start(*flags)`. Their root is the test's folder, and they share a
-    database: most tests are about other things."""
+@contextmanager
+def starting(root: Path, database: Database | None) -> Iterator[Starter]:
+    """Starts Shotlines over one root, on the database or each on one of its own, and ends them all."""
     started: list[Shotline] = []
 
     def starter(*flags: str) -> Shotline:
-        data = tmp_path / f"data-{len(started)}"
-        shotline = Shotline(tmp_path, data, *flags, database=embedded_database)
+        shotline = Shotline(root, root / f"data-{len(started)}", *flags, database=database)
         started.append(shotline)
         shotline.start()
         return shotline
@@ -178,22 +177,21 @@ def start(tmp_path: Path, embedded_database: Database) -> Iterator[Starter]:
     yield starter
     for each in started:
         each.end()
+
+
+@pytest.fixture
+def start(tmp_path: Path, embedded_database: Database) -> Iterator[Starter]:
+    """Starts Shotlines that one test has for itself: `start(*flags)`. Their root is the test's folder, and they share a
+    database: most tests are about other things."""
+    with starting(tmp_path, embedded_database) as starter:
+        yield starter
 
 
 @pytest.fixture
 def start_whole(tmp_path: Path) -> Iterator[Starter]:
     """As `start`, each with a PostgreSQL of its own."""
-    started: list[Shotline] = []
-
-    def starter(*flags: str) -> Shotline:
-        shotline = Shotline(tmp_path, tmp_path / f"data-{len(started)}", *flags)
-        started.append(shotline)
-        shotline.start()
-        return shotline
-
-    yield starter
-    for each in started:
-        each.end()
+    with starting(tmp_path, None) as starter:
+        yield starter
 
 
 @pytest.fixture(scope="module")
@@ -226,20 +224,13 @@ def project(folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def seed() -> str:
     """The text of seed 001."""
-    seeds = Path(os.environ.get("SHOTLINE_TEST_SEEDS", REPOSITORY.parent / "shared" / "seeds"))
-    found = sorted(seeds.glob("001_*.txt"))
-    if not found:
-        pytest.skip(f"seed 001 is not in {seeds}; SHOTLINE_TEST_SEEDS says where it is")
-    return found[0].read_text(encoding="utf-8")
+    return given.seed("001")
 
 
 @pytest.fixture(scope="session")
 def storycore() -> Path:
     """The folder of the real projects, which is only read."""
-    data = Path(os.environ.get("SHOTLINE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not (data / "storycore").is_dir():
-        pytest.skip(f"no real projects in {data}; SHOTLINE_TEST_DATA says where they are")
-    return data / "storycore"
+    return given.data("storycore")
 
 
 def writable_copy(source: Path, target: Path) -> Path:

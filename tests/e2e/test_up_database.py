@@ -3,8 +3,6 @@
 import os
 import signal
 import stat
-import subprocess
-import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -16,23 +14,11 @@ from shotline.asset_graph.v1 import asset_graph_service_pb2 as pb
 from shotline.asset_graph.v1 import asset_graph_service_pb2_grpc as pb_grpc
 
 from tests.e2e import projects
-from tests.e2e.conftest import REPOSITORY, Shotline, Starter, is_running, wait_for
-from tests.postgres import APP, Database, Server, apart, without_settings
+from tests.e2e.conftest import Shotline, Starter, is_running, wait_for
+from tests.postgres import APP, Database, Server, apart, shotline_command
 
 BOTH_MODES = pytest.mark.parametrize("flags", [(), ("--processes",)], ids=["one process", "processes"])
 ROOT = os.geteuid() == 0
-
-
-def shotline_command(*words: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "services.local.command", *map(str, words)],
-        cwd=REPOSITORY,
-        env={**without_settings(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def metadata(token: str) -> tuple[tuple[str, str], ...]:

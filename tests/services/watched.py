@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 import grpc.aio
@@ -34,6 +35,7 @@ from services.sequence_file.servicer import SequenceFileServicer
 from services.sequence_file.storage.disk import Disk
 from services.sequence_file.storage.files import FileSequences
 from services.sequence_file.storage.log import Log
+from tests.services.served import ServerProcess
 
 TOKEN = "right-token"
 AUTHORIZATION = (("authorization", f"Bearer {TOKEN}"),)
@@ -74,34 +76,7 @@ async def _serve(told: Connection, root: str, naive: bool) -> None:
     files.close()
 
 
-class Server:
-    """One server process and a client of it."""
-
-    stub: "pb_grpc.SequenceFileServiceAsyncStub"
-
-    def __init__(self, processes: ForkServerContext, root: Path, *, naive: bool) -> None:
-        self._processes = processes
-        self._root = root
-        self._naive = naive
-
-    async def start(self) -> None:
-        ours, theirs = self._processes.Pipe(duplex=False)
-        self._process = self._processes.Process(target=serve, args=(theirs, str(self._root), self._naive))
-        self._process.start()
-        theirs.close()
-        assert await asyncio.to_thread(ours.poll, 30)
-        self.address = f"127.0.0.1:{ours.recv()}"
-        ours.close()
-        self._channel = grpc.aio.insecure_channel(self.address)
-        self.stub = pb_grpc.SequenceFileServiceStub(self._channel)
-
-    async def end(self, number: signal.Signals) -> None:
-        """Send a signal, and wait until the process has ended."""
-        assert self._process.pid
-        os.kill(self._process.pid, number)
-        await asyncio.to_thread(self._process.join, 30)
-        self._process.close()
-        await self._channel.close()
+Server: TypeAlias = "ServerProcess[pb_grpc.SequenceFileServiceAsyncStub]"
 
 
 class Watched:
@@ -110,7 +85,10 @@ class Watched:
     def __init__(self, processes: ForkServerContext, project: Path, seed: int, *, naive: bool) -> None:
         self.project = project
         self.random = random.Random(seed)
-        self.servers = [Server(processes, project.parent, naive=naive) for _ in range(2)]
+        arguments = (str(project.parent), naive)
+        self.servers: list[Server] = [
+            ServerProcess(processes, serve, arguments, pb_grpc.SequenceFileServiceStub) for _ in range(2)
+        ]
         self.answered: set[str] = set()  # the request ids of edits that were made, as clients know
         self.written = 0  # edits of the other program
         self._over = asyncio.Event()

@@ -3,21 +3,18 @@
 Only the bind parameters are replaced, by the numbers that the driver wants.
 """
 
-import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from services.asset_graph.storage.migrate import migrate
+from tests import given
 from tests.asset_graph.database.graph import Graph
 from tests.postgres import Database, Server
-
-SEEDS = Path(os.environ.get("SHOTLINE_TEST_SEEDS", Path(__file__).parents[4] / "shared" / "seeds"))
 
 
 @dataclass
@@ -154,13 +151,8 @@ def printed() -> dict[tuple[str, str], str]:
     """The SQL blocks of both documents by number and heading."""
     found = {}
     for number in ("002", "004"):
-        files = sorted(SEEDS.glob(f"{number}_*.txt"))
-        if not files:
-            pytest.skip(f"seed {number} is not in {SEEDS}; SHOTLINE_TEST_SEEDS says where it is")
         heading = ""
-        for match in re.finditer(
-            r"^#+ ([^\n]+)$|^```sql\n(.*?)^```", files[0].read_text(encoding="utf-8"), re.M | re.S
-        ):
+        for match in re.finditer(r"^#+ ([^\n]+)$|^```sql\n(.*?)^```", given.seed(number), re.M | re.S):
             if match[1]:
                 heading = match[1].strip()
             else:

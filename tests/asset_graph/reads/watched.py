@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import grpc
@@ -32,6 +32,7 @@ from services.runtime.logs import Log
 from services.runtime.settings import Limits, ServerSettings
 from services.runtime.tokens import StaticTokens
 from tests.postgres import Database
+from tests.services.served import ServerProcess
 
 WORKSPACE = "a"
 TOKEN = "right-token"
@@ -59,33 +60,7 @@ async def _serve(told: Connection, url: str) -> None:
     await graph.drain()
 
 
-class Server:
-    """The server process and a client of it."""
-
-    stub: "pb_grpc.AssetGraphServiceAsyncStub"
-
-    def __init__(self, processes: ForkServerContext, url: str) -> None:
-        self._processes = processes
-        self._url = url
-
-    async def start(self) -> None:
-        ours, theirs = self._processes.Pipe(duplex=False)
-        self._process = self._processes.Process(target=serve, args=(theirs, self._url))
-        self._process.start()
-        theirs.close()
-        assert await asyncio.to_thread(ours.poll, 30)
-        self.address = f"127.0.0.1:{ours.recv()}"
-        ours.close()
-        self._channel = grpc.aio.insecure_channel(self.address)
-        self.stub = pb_grpc.AssetGraphServiceStub(self._channel)
-
-    async def end(self, number: signal.Signals) -> None:
-        """Send a signal, and wait until the process has ended."""
-        assert self._process.pid
-        os.kill(self._process.pid, number)
-        await asyncio.to_thread(self._process.join, 30)
-        self._process.close()
-        await self._channel.close()
+Server: TypeAlias = "ServerProcess[pb_grpc.AssetGraphServiceAsyncStub]"
 
 
 class Watched:
@@ -94,7 +69,7 @@ class Watched:
     def __init__(self, processes: ForkServerContext, database: Database, seed: int) -> None:
         self.database = database
         self.random = random.Random(seed)
-        self.server = Server(processes, database.app_url)
+        self.server: Server = ServerProcess(processes, serve, (database.app_url,), pb_grpc.AssetGraphServiceStub)
         self._over = asyncio.Event()
 
     async def follow(self, cuts: int, *, from_now: bool = False, kills: bool = True) -> list[pb.GraphChange]:

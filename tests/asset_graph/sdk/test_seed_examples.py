@@ -4,9 +4,7 @@ What is put in their place: the import line; ids, by assets of the right types; 
 `take2_id = ...`. Each block under "Best Practices" gets a shot of its own.
 """
 
-import os
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,8 +14,8 @@ from shotline.client import AssetService
 
 from tests.asset_graph.sdk.documents import blocks, replaced, run
 from tests.asset_graph.sdk.graphs import TOKEN, Graph
+from tests.given import seed
 
-REPOSITORY = Path(__file__).parents[3]
 CHARACTERS = (
     "hero_character_id",
     "villain_character_id",
@@ -60,14 +58,6 @@ await asset_service.create_relationship(
     parent_asset_id=take2_id, child_asset_id=video2_id, relationship_type="generated_video"
 )
 """
-
-
-def seed(number: str) -> str:
-    folder = Path(os.environ.get("SHOTLINE_TEST_SEEDS", REPOSITORY.parent / "shared" / "seeds"))
-    found = sorted(folder.glob(f"{number}_*.txt"))
-    if not found:
-        pytest.skip(f"seed {number} is not in {folder}; SHOTLINE_TEST_SEEDS says where it is")
-    return found[0].read_text(encoding="utf-8")
 
 
 async def cast_of(service: AssetService, workspace_id: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.local.command import app
+from tests import given
 from tests.e2e.conftest import REPOSITORY, Shotline
 from tests.postgres import without_settings
 
@@ -109,7 +110,4 @@ def film(cli: Cli) -> Path:
 @pytest.fixture(scope="session")
 def vimax() -> Path:
     """The folder of the stories that a generator wrote, which is only read."""
-    data = Path(os.environ.get("SHOTLINE_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not (data / "vimax").is_dir():
-        pytest.skip(f"no stories in {data}; SHOTLINE_TEST_DATA says where they are")
-    return data / "vimax"
+    return given.data("vimax")

@@ -3,19 +3,17 @@
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from services.local import database
 from services.local.data_folder import DataFolder
 from services.local.database import Choice, Database, prepare
 from services.runtime.settings import Environment, SettingsError
-from tests.postgres import APP, REPOSITORY, Server, apart, without_settings
+from tests.postgres import APP, Server, apart, shotline_command, value
 
 OPERATOR_PASSWORD = "told-to-nobody"
 
@@ -45,17 +43,6 @@ def refused(choice: Choice, folder: DataFolder) -> str:
     for each in (choice.url, choice.app_url):
         assert not each or (urlsplit(each).password or "?") not in str(caught.value)
     return str(caught.value)
-
-
-def value(url: str, query: str) -> object:
-    async def ask() -> object:
-        connection = await asyncpg.connect(url, timeout=10)
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
-
-    return apart(ask)
 
 
 def test_the_servers_role_is_made_with_a_password_of_its_own(url: str, folder: DataFolder, hasty: Server) -> None:
@@ -109,15 +96,7 @@ def test_what_is_no_url_is_refused_without_repeating_it(name: str, text: str) ->
 
 
 def migrate(*words: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-P", "-m", "services.local.command", "migrate", *map(str, words)],
-        cwd=REPOSITORY,
-        env={**without_settings(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return shotline_command("migrate", *words, **variables)
 
 
 def test_migrate_by_option_or_variable_and_twice(url: str) -> None:

@@ -24,21 +24,10 @@ from services.local import binaries
 from services.local.binaries import embedded
 from services.local.cluster import prepared, temporary_home
 from services.runtime.settings import SettingsError
-from tests.postgres import HASTY, REPOSITORY, Server, apart
+from tests.postgres import HASTY, REPOSITORY, Server, apart, value
 
 ROOT = os.geteuid() == 0
 MAKE = ("CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (1)")
-
-
-def value(url: str, query: str) -> object:
-    async def ask() -> object:
-        connection = await asyncpg.connect(url, timeout=10)
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
-
-    return apart(ask)
 
 
 def postmaster(server: Server) -> int:
