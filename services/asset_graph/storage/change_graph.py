@@ -12,7 +12,6 @@ from uuid import UUID
 import asyncpg
 
 from services.asset_graph.domain.changing import ATTEMPT
-from services.asset_graph.domain.metadata import MOST_ATTEMPTS
 from services.asset_graph.domain.model import Asset, Relationship, Selection, Take
 from services.asset_graph.domain.ports import (
     Destination,
@@ -20,82 +19,32 @@ from services.asset_graph.domain.ports import (
     EdgeRefused,
     Knowledge,
     Known,
-    KnownEnd,
     Made,
     Moved,
     NewAsset,
     NewEdge,
-    ParentsOf,
-    Place,
     Question,
-    Siblings,
 )
+from services.asset_graph.storage import questions
 from services.asset_graph.storage.database import Connection
+from services.asset_graph.storage.questions import SPACE, columns
 from services.asset_graph.storage.rows import ASSET_WIDTH, asset, asset_columns, relationship, relationship_columns
 from services.asset_graph.storage.trouble import fault_of
 from services.kernel.faults import Fault
 
-_SPACE = "current_setting('shotline.workspace')"
 # The workspace's revision as the statement found it: where nothing was changed before, this change is the next one.
-_BASE = f"(SELECT w.revision FROM workspaces w WHERE w.id = {_SPACE})"
-
-# Every part of a question answers with these columns:
-# which part, parent or asset, child, type, number, relationship, text, flag, time, attempt number or workspace
-_PARTS: Mapping[str, str] = {
-    "ends": """
-        SELECT 'ends', a.id, NULL::uuid, a.type, NULL::bigint, NULL::uuid,
-               CASE WHEN a.id = ANY ({1}::uuid[]) THEN a.name END,
-               a.type = 'shot_take' AND shotline_flagged(a.asset_metadata), NULL::timestamptz,
-               CASE WHEN a.type = 'shot_take' THEN a.asset_metadata->>'attempt_number' END
-        FROM assets a WHERE a.id = ANY ({0}::uuid[])""",
-    "edges": """
-        SELECT 'edges', r.parent_asset_id, r.child_asset_id, r.relationship_type, r.sequence::bigint, r.id,
-               r.metadata::text, NULL::boolean, r.created_at, r.workspace_id
-        FROM unnest({0}::uuid[], {1}::uuid[], {2}::text[]) AS k (parent, child, type)
-        JOIN asset_relationships r ON r.parent_asset_id = k.parent AND r.child_asset_id = k.child
-            AND r.relationship_type = k.type""",
-    "last": f"""
-        SELECT 'last', k.parent, NULL::uuid, k.type, greatest(
-                   (SELECT max(r.sequence) FROM asset_relationships r
-                    WHERE r.parent_asset_id = k.parent AND r.relationship_type = k.type AND r.workspace_id = {_SPACE}),
-                   (SELECT s.last_attempt_number FROM shot_state s
-                    WHERE s.shot_id = k.parent AND k.type = '{ATTEMPT}'))::bigint,
-               NULL::uuid, NULL, NULL::boolean, NULL::timestamptz, NULL
-        FROM unnest({{0}}::uuid[], {{1}}::text[]) AS k (parent, type)""",
-    "places": """
-        SELECT 'places', k.parent, r.child_asset_id, k.type, k.sequence::bigint, NULL::uuid, NULL, NULL::boolean,
-               NULL::timestamptz, NULL
-        FROM unnest({0}::uuid[], {1}::text[], {2}::int[]) AS k (parent, type, sequence)
-        JOIN asset_relationships r ON r.parent_asset_id = k.parent AND r.relationship_type = k.type
-            AND r.sequence = k.sequence""",
-    "former": f"""
-        SELECT 'former', k.parent, d.child_asset_id, k.type, k.sequence::bigint, NULL::uuid, NULL, NULL::boolean,
-               NULL::timestamptz, NULL
-        FROM unnest({{0}}::uuid[], {{1}}::text[], {{2}}::int[]) AS k (parent, type, sequence)
-        JOIN deleted_asset_relationships d ON d.parent_asset_id = k.parent AND d.relationship_type = k.type
-            AND d.sequence = k.sequence
-        WHERE k.type = '{ATTEMPT}'""",
-    "parents": """
-        SELECT 'parents', NULL::uuid, k.child, k.type, NULL::bigint, r.id, NULL, NULL::boolean, NULL::timestamptz, NULL
-        FROM unnest({0}::uuid[], {1}::text[]) AS k (child, type)
-        JOIN asset_relationships r ON r.child_asset_id = k.child AND r.relationship_type = k.type""",
-    "children": """
-        SELECT 'children', k.parent, NULL::uuid, k.type, NULL::bigint, r.id, NULL, NULL::boolean, NULL::timestamptz,
-               NULL
-        FROM unnest({0}::uuid[], {1}::text[]) AS k (parent, type)
-        JOIN asset_relationships r ON r.parent_asset_id = k.parent AND r.relationship_type = k.type""",
-}
+_BASE = f"(SELECT w.revision FROM workspaces w WHERE w.id = {SPACE})"
 
 _ADD_ASSETS = f"""
     INSERT INTO assets (id, workspace_id, type, name, url, duration, generation_cost, asset_metadata)
-    SELECT u.id, {_SPACE}, u.type, u.name, u.url, u.duration, u.cost, u.metadata
+    SELECT u.id, {SPACE}, u.type, u.name, u.url, u.duration, u.cost, u.metadata
     FROM unnest({{0}}::uuid[], {{1}}::text[], {{2}}::text[], {{3}}::text[], {{4}}::float8[], {{5}}::numeric[],
                 {{6}}::jsonb[]) AS u (id, type, name, url, duration, cost, metadata)
     RETURNING id, etag, {{whole}} AS metadata, created_at, updated_at"""
 _ADD_EDGES = f"""
     INSERT INTO asset_relationships (id, workspace_id, parent_asset_id, child_asset_id, relationship_type, sequence,
                                      metadata)
-    SELECT u.id, {_SPACE}, u.parent, u.child, u.type, u.sequence, coalesce(u.metadata, '{{{{}}}}')
+    SELECT u.id, {SPACE}, u.parent, u.child, u.type, u.sequence, coalesce(u.metadata, '{{{{}}}}')
     FROM unnest({{0}}::uuid[], {{1}}::uuid[], {{2}}::uuid[], {{3}}::text[], {{4}}::int[], {{5}}::jsonb[])
         AS u (id, parent, child, type, sequence, metadata)
     RETURNING id, metadata, created_at"""
@@ -119,7 +68,7 @@ _UPDATE = f"""
         IS DISTINCT FROM (u.name, u.url, u.duration, u.cost::text, u.metadata::text)
     RETURNING {asset_columns("a")}, {_BASE}"""
 _REMOVE = "DELETE FROM assets WHERE id = ANY ($1::uuid[])"
-_RESTORE = f"SELECT shotline_undelete({_SPACE}, $1)"
+_RESTORE = f"SELECT shotline_undelete({SPACE}, $1)"
 _END = """
     DELETE FROM asset_relationships r
     USING unnest($1::uuid[], $2::uuid[], $3::text[]) AS k (parent, child, type)
@@ -175,7 +124,7 @@ _ETAGS = "SELECT id, etag FROM assets WHERE id = ANY ($1::uuid[])"
 _EDGES = "SELECT id FROM asset_relationships WHERE id = ANY ($1::uuid[])"
 _REVISION = f"""
     SELECT CASE WHEN revision_xid = pg_current_xact_id() AND revised_at = now() THEN revision ELSE 0 END
-    FROM workspaces WHERE id = {_SPACE}"""
+    FROM workspaces WHERE id = {SPACE}"""
 
 
 class PostgresGraph:
@@ -188,32 +137,7 @@ class PostgresGraph:
 
     async def ask(self, question: Question) -> Knowledge:
         """As the port says."""
-        arguments: list[object] = []
-        parts: list[str] = []
-
-        def part(name: str, *values: object) -> None:
-            parts.append(name)
-            arguments.extend(values)
-
-        if question.ends:
-            part("ends", list(question.ends), list(question.named))
-        if question.edges:
-            part("edges", *_columns(question.edges, 3))
-        if question.siblings:
-            part("last", *_columns(question.siblings, 2))
-        if question.places:
-            places = _columns(question.places, 3)
-            part("places", *places)
-            if any(place.type == ATTEMPT for place in question.places):
-                part("former", *places)
-        if question.parents:
-            part("parents", *_columns(question.parents, 2))
-        if question.children:
-            part("children", *_columns(question.children, 2))
-        known = Knowledge.empty()
-        for row in await self._connection.fetch(_asking(tuple(parts)), *arguments) if parts else ():
-            _learn(known, row)
-        return known
+        return await questions.ask(self._connection, question)
 
     async def add(
         self, assets: Sequence[NewAsset], edges: Sequence[NewEdge], *, whole: bool
@@ -275,7 +199,7 @@ class PostgresGraph:
     async def end(self, keys: Collection[EdgeKey]) -> Collection[EdgeKey]:
         """As the port says."""
         self._written = True
-        return [EdgeKey(*row) for row in await self._connection.fetch(_END, *_columns(keys, 3))]
+        return [EdgeKey(*row) for row in await self._connection.fetch(_END, *columns(keys, 3))]
 
     async def move(self, key: EdgeKey, to: Destination) -> Moved:
         """As the port says."""
@@ -293,12 +217,12 @@ class PostgresGraph:
         self, pairs: Sequence[tuple[UUID, UUID | None]]
     ) -> tuple[Mapping[UUID, UUID | None], Collection[UUID]]:
         """As the port says."""
-        rows = await self._connection.fetch(_SHOTS, *_columns(pairs, 2))
+        rows = await self._connection.fetch(_SHOTS, *columns(pairs, 2))
         return {row[0]: row[1] for row in rows}, {row[2] for row in rows if row[3]}
 
     async def select(self, pairs: Sequence[tuple[UUID, UUID | None]]) -> None:
         """As the port says."""
-        await self._connection.execute(_SELECT, *_columns(pairs, 2))
+        await self._connection.execute(_SELECT, *columns(pairs, 2))
         self._written = True
 
     async def selection(self, shot_id: UUID) -> Selection:
@@ -384,17 +308,6 @@ class PostgresGraph:
 
 
 @cache
-def _asking(parts: tuple[str, ...]) -> str:
-    """The statement of a question's parts."""
-    texts, number = [], 1
-    for name in parts:
-        width = _PARTS[name].count("}::")
-        texts.append(_PARTS[name].format(*(f"${number + place}" for place in range(width))))
-        number += width
-    return " UNION ALL ".join(texts)
-
-
-@cache
 def _adding(assets: bool, edges: bool, whole: bool) -> str:
     """The statement that makes assets, relationships, or both. Assets answer with an etag, relationships without."""
     parts, answers, number = [], [], 1
@@ -416,37 +329,9 @@ def _adding(assets: bool, edges: bool, whole: bool) -> str:
     if not assets and whole:
         answers[0] = "SELECT e.id, NULL AS etag, e.metadata, e.created_at, NULL::timestamptz AS updated_at FROM e"
     return (
-        f"WITH {', '.join(parts)} SELECT x.*, {_SPACE} AS workspace_id, {_BASE} AS base"
+        f"WITH {', '.join(parts)} SELECT x.*, {SPACE} AS workspace_id, {_BASE} AS base"
         f" FROM ({' UNION ALL '.join(answers)}) x"
     )
-
-
-def _learn(known: Knowledge, row: asyncpg.Record) -> None:
-    """One row of an answer."""
-    part, parent, child, kind, number, edge_id, text, flag, moment, said = row
-    if part == "ends":
-        known.ends[parent] = KnownEnd(type=kind, name=text or "", wished_attempt=_attempt(said), wished_selected=flag)
-    elif part == "edges":
-        known.edges[EdgeKey(parent, child, kind)] = Relationship(
-            id=edge_id,
-            workspace_id=said,
-            parent=parent,
-            child=child,
-            type=kind,
-            sequence=number,
-            metadata=text,
-            created_at=moment,
-        )
-    elif part == "last":
-        known.last[Siblings(parent, kind)] = number or 0
-    elif part == "places":
-        known.places[Place(parent, kind, number)] = child
-    elif part == "former":
-        known.former[Place(parent, kind, number)] = child
-    elif part == "parents":
-        known.parents[ParentsOf(child, kind)] = edge_id
-    else:
-        known.children[Siblings(parent, kind)] = edge_id
 
 
 def _made(asset: NewAsset, row: asyncpg.Record) -> Asset:
@@ -464,19 +349,6 @@ def _made(asset: NewAsset, row: asyncpg.Record) -> Asset:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
-
-
-def _attempt(text: str | None) -> int | None:
-    """An attempt number as metadata may have it."""
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return int(number) if 1 <= number <= MOST_ATTEMPTS and number.is_integer() else None
-
-
-def _columns(rows: Collection[tuple[object, ...]], width: int) -> list[list[object]]:
-    return [[row[place] for row in rows] for place in range(width)]
 
 
 def _of_an_edge(error: asyncpg.PostgresError) -> bool:
